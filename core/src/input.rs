@@ -1,0 +1,108 @@
+//! The whole vocabulary that goes into a [`crate::replica::Replica`].
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::auth::AuthInfo;
+use crate::error::{DiskFault, OpError};
+use crate::ids::{ConnId, SessionId, Zxid};
+use crate::wire::request::Request;
+
+/// Names a disk command; tokens grow, and `Durable(t)` covers every command up to `t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Token(pub u64);
+
+/// What a driver tells the replica.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// `now` has reached [`crate::replica::Replica::deadline`].
+    Tick,
+    /// A client's handshake passed the front's checks (password included, for a re-attach).
+    Connect {
+        /// The connection that waits for its ConnectResponse.
+        conn: ConnId,
+        /// What it asks for.
+        ask: SessionAsk,
+    },
+    /// A write, a sync or a close, in the order the connection sent them.
+    Request(ClientRequest),
+    /// A connection is gone; its session lives on until it expires.
+    Gone {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// Sessions that showed life since the last report.
+    Touched(Vec<Touch>),
+    /// Every disk command up to this token survives a power cut.
+    Durable(Token),
+    /// The tree has reached this zxid: prep may forget older overlay records.
+    Applied(Zxid),
+    /// The background snapshot that an [`crate::action::Action::Snapshot`] started is durable under its name.
+    SnapshotDone {
+        /// The zxid in its name.
+        zxid: Zxid,
+    },
+    /// A disk operation failed. There is no retry: the replica answers with `Fatal`.
+    DiskFailed(DiskFault),
+    /// An operator's (or the shutting-down driver's) command.
+    Admin(AdminCommand),
+}
+
+/// What a handshake asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionAsk {
+    /// A new session with this (already clamped) timeout.
+    New {
+        /// ms.
+        timeout_ms: i32,
+    },
+    /// This session again; its password was right.
+    Reattach {
+        /// The session.
+        session: SessionId,
+        /// Clamped timeout, ms.
+        timeout_ms: i32,
+    },
+}
+
+/// A session that showed life, with the timeout its connection negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// The session.
+    pub session: SessionId,
+    /// ms.
+    pub timeout_ms: i32,
+}
+
+/// A request on its way to the replica.
+#[derive(Clone, Debug)]
+pub struct ClientRequest {
+    /// Where the answer goes.
+    pub conn: ConnId,
+    /// Who asks.
+    pub session: SessionId,
+    /// The client's number for it.
+    pub xid: i32,
+    /// The identities attached when the request was read from the socket.
+    pub auth: Arc<AuthInfo>,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What a [`ClientRequest`] asks.
+#[derive(Clone, Debug)]
+pub enum RequestBody {
+    /// A decoded write, sync or closeSession.
+    Op(Request),
+    /// A write that is refused already but still takes its zxid, as an undecodable multi does (client protocol §4).
+    Refused(OpError),
+}
+
+/// Commands that do not come from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminCommand {
+    /// Take a snapshot now.
+    Snapshot,
+    /// Take no more requests; let what is in flight finish.
+    Drain,
+}

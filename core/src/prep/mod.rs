@@ -1,0 +1,1 @@
+//! Request → transaction: validates against the tree plus everything prepared and not yet applied.

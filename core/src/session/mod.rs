@@ -1,0 +1,1 @@
+//! Sessions: ids, passwords, the table and its expiry buckets.

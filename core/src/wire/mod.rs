@@ -1,0 +1,13 @@
+//! Bytes ↔ records, and nothing else: no state, no time, no meaning of a path.
+//!
+//! Every record is declared once, in the order of its fields on the wire; encoder and decoder follow from the
+//! declaration. Decoders never panic and never allocate more than the input they were given could fill.
+
+pub mod client;
+pub mod framing;
+pub mod jute;
+pub mod limits;
+pub mod multi;
+pub mod records;
+pub mod request;
+pub mod txn;

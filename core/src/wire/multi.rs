@@ -1,0 +1,1 @@
+//! The framing inside multi and multiRead (client protocol §8).
