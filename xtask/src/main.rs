@@ -1,1 +1,29 @@
-fn main() {}
+//! Developer commands. `cargo xtask ci` does everything that CI does, on a fresh Debian machine too.
+
+mod ci;
+mod setup;
+mod step;
+mod tidy;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Zoarium's developer commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about)]
+enum Command {
+    /// Everything that CI does: set-up, format, lints, licences, tests, simulation, fuzzing, real clients.
+    Ci,
+    /// Installs what the tests need (Debian packages, cargo-deny).
+    Setup,
+    /// The house rules that no compiler knows: file lengths, forbidden words, sleeping tests.
+    Tidy,
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Ci => ci::everything(),
+        Command::Setup => setup::install_missing(),
+        Command::Tidy => tidy::check(),
+    }
+}

@@ -1,0 +1,98 @@
+//! Client programs in other languages, run to their end.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::java::class_path;
+use crate::process::PATIENCE;
+
+/// A script of `live/clients`.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/clients")).join(name)
+}
+
+/// Debian's Python with Debian's kazoo.
+pub fn python(name: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(script(name)).args(args);
+    command
+}
+
+/// A Java program of `live/clients`, compiled once per test process.
+pub fn java(class: &str, args: &[&str]) -> Result<Command> {
+    static CLASSES: OnceLock<Result<tempfile::TempDir, String>> = OnceLock::new();
+    let classes = CLASSES.get_or_init(|| compile().map_err(|e| format!("{e:#}")));
+    let classes = classes.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
+    let mut command = Command::new("java");
+    command.arg("-cp").arg(format!("{}:{}", classes.path().display(), class_path()?));
+    command.arg("-Dlog4j.rootLogger=WARN,CONSOLE").arg(class).args(args);
+    Ok(command)
+}
+
+fn compile() -> Result<tempfile::TempDir> {
+    let dir = tempfile::tempdir()?;
+    let mut javac = Command::new("javac");
+    javac.args(["-cp", class_path()?, "-d"]).arg(dir.path());
+    for entry in std::fs::read_dir(script(""))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "java") {
+            javac.arg(path);
+        }
+    }
+    let status = javac.status().context("javac is missing: apt-get install default-jdk-headless")?;
+    ensure!(status.success(), "{javac:?} failed");
+    Ok(dir)
+}
+
+/// Runs a client to its end with `input` on its standard input; fails, with all it printed, unless it exits with 0.
+pub fn run(command: Command, input: &str) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = run_any(command, input)?;
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{shown} ended with {}:\n{text}", output.status);
+    Ok(text)
+}
+
+/// Runs a client to its end, whatever its exit status.
+pub fn run_any(mut command: Command, input: &str) -> Result<Output> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let mut stdin = child.stdin.take().context("stdin was piped")?;
+    // A client that ends before it has read everything shows in its status, not here.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    end_in_time(child, &command)
+}
+
+/// A client that takes commands as they come.
+pub fn interactive(command: &mut Command) -> Result<(Child, ChildStdin)> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+    let stdin = child.stdin.take().context("stdin was piped")?;
+    Ok((child, stdin))
+}
+
+fn end_in_time(child: Child, command: &Command) -> Result<Output> {
+    let pid = rustix::process::Pid::from_child(&child);
+    let waiter = std::thread::spawn(move || child.wait_with_output());
+    let start = Instant::now();
+    while !waiter.is_finished() {
+        if start.elapsed() > 2 * PATIENCE {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let output = waiter.join().map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
+            bail!(
+                "{command:?} did not end within {:?}:\n{}",
+                2 * PATIENCE,
+                String::from_utf8_lossy(&output.stdout)
+            );
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    Ok(waiter.join().map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??)
+}

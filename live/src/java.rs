@@ -1,0 +1,56 @@
+//! Apache ZooKeeper as a process: Debian's 3.8.0, the peer that everything is compared with.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::port;
+use crate::process::Process;
+
+const JAR: &str = "/usr/share/java/zookeeper.jar";
+
+/// The class path of Debian's `zookeeper` and `libzookeeper-java` packages.
+pub fn class_path() -> Result<&'static str> {
+    ensure!(
+        Path::new(JAR).exists(),
+        "{JAR} is missing: apt-get install zookeeper libzookeeper-java (cargo xtask setup does it)"
+    );
+    Ok("/etc/zookeeper/conf_example:/usr/share/java/zookeeper.jar")
+}
+
+/// An Apache ZooKeeper server, standalone.
+#[derive(Debug)]
+pub struct Java {
+    /// Where zoo.cfg, data and log are.
+    pub dir: PathBuf,
+    /// Client port.
+    pub port: u16,
+    /// The running process.
+    pub process: Process,
+}
+
+impl Java {
+    /// Starts one over `dir/data` with these further lines of zoo.cfg.
+    pub fn start(dir: &Path, lines: &str) -> Result<Self> {
+        let port = port::free()?;
+        let config = format!(
+            "tickTime=500\ndataDir={}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\n{lines}",
+            dir.display()
+        );
+        std::fs::write(dir.join("java.cfg"), config)?;
+        let mut command = Command::new("java");
+        command.args(["-Xmx512m", "-cp", class_path()?]);
+        command.args(["-Dzookeeper.log.dir=/tmp", "-Dlog4j.rootLogger=INFO,CONSOLE"]);
+        command.arg("org.apache.zookeeper.server.ZooKeeperServerMain").arg(dir.join("java.cfg"));
+        let mut process = Process::start(command, &dir.join("java.log"))?;
+        process.wait_serving(port)?;
+        Ok(Self { dir: dir.to_owned(), port, process })
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}

@@ -1,0 +1,58 @@
+//! Every operation through the clients that people use, unmodified.
+
+use anyhow::{Result, ensure};
+use live::client::{java, python, run, run_any};
+use live::zoarium::Zoarium;
+use std::process::Command;
+
+#[test]
+fn kazoo_finds_every_operation() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut server = Zoarium::start(dir.path(), "")?;
+    run(python("kazoo_ops.py", &[&server.address()]), "")?;
+    ensure!(server.process.terminate()?.success(), "SIGTERM ends it with 0:\n{}", server.process.output());
+    Ok(())
+}
+
+#[test]
+fn the_java_client_finds_every_operation() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Zoarium::start(dir.path(), "")?;
+    run(java("JavaOps", &[&server.address()])?, "")?;
+    Ok(())
+}
+
+#[test]
+fn zk_cli_finds_its_commands() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Zoarium::start(dir.path(), "")?;
+    let mut cli = java("org.apache.zookeeper.ZooKeeperMain", &["-server", &server.address()])?;
+    cli.args(["-timeout", "20000"]);
+    let script = "create /z data\nget -s /z\nset /z more\nls /\nls -s /\nstat /z\ncreate -s /z/s- x\ncreate -e /z/e y\n\
+                  addauth digest u:p\ncreate /z/p secret auth::cdrwa\ngetAcl /z/p\nsetAcl /z world:anyone:cdrwa\n\
+                  sync /z\ndelete /z/p\ndeleteall /z\nls /\nquit\n";
+    let out = run(cli, script)?;
+    for expected in
+        ["Created /z", "data", "dataVersion = 0", "[z, zookeeper]", "Created /z/s-0000000000", "'digest,'u:"]
+    {
+        ensure!(out.contains(expected), "zkCli did not print {expected:?}:\n{out}");
+    }
+    ensure!(out.trim_end().contains("[zookeeper]"), "deleteall left something:\n{out}");
+    Ok(())
+}
+
+#[test]
+fn the_c_client_shell_finds_its_commands() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server = Zoarium::start(dir.path(), "")?;
+    let mut cli = Command::new("/usr/lib/zookeeper/bin/cli_mt");
+    cli.arg(server.address());
+    let script = "create /c value\ncreate +e /c/eph\ncreate +s /c/seq\nset /c other\nget /c\nls2 /c\nls /c\nexists /c\n\
+                  sync /c\nmyid\nverbose\ndelete /c/seq0000000001\nquit\n";
+    let output = run_any(cli, script)?;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    for expected in ["Creating [/c] node", "name = /c", "value_len = 5", "eph", "seq0000000001"] {
+        ensure!(out.contains(expected), "cli_mt did not print {expected:?}:\n{out}");
+    }
+    Ok(())
+}

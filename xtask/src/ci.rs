@@ -1,0 +1,37 @@
+//! Everything that CI does, in the order in which it fails fastest.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::step::run;
+use crate::{setup, tidy};
+
+/// Fresh seeds of the cluster fuzzer, and of each byte target.
+const FUZZ_SEEDS: &str = "2000";
+const CODEC_INPUTS: &str = "20000";
+
+pub(crate) fn everything() -> Result<()> {
+    let start = Instant::now();
+    setup::install_missing()?;
+    run("format", &["cargo", "fmt", "--all", "--check"])?;
+    tidy::check()?;
+    run("lints", &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    // The advisory database lives where CI's machines cannot reach; `cargo deny check` without a list asks it too.
+    run("licences and sources", &["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"])?;
+    run("tests", &["cargo", "test", "--workspace", "--exclude", "live"])?;
+    run("documents", &["cargo", "doc", "--workspace", "--no-deps", "--quiet"])?;
+    run("scenarios", &["cargo", "run", "-q", "-p", "sim", "--", "sweep", "scenarios", "--seeds", "20"])?;
+    run(
+        "determinism",
+        &["cargo", "run", "-q", "-p", "sim", "--", "run", "scenarios", "--check-determinism"],
+    )?;
+    run("fuzz", &["cargo", "run", "-q", "--release", "-p", "fuzz", "--", "--seeds", FUZZ_SEEDS])?;
+    run(
+        "decoders",
+        &["cargo", "run", "-q", "--release", "-p", "fuzz", "--", "--check", "codec", "--count", CODEC_INPUTS],
+    )?;
+    run("real clients", &["cargo", "test", "-p", "live"])?;
+    println!("\nall of CI held, in {:.0} s", start.elapsed().as_secs_f32());
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The house rules that no compiler knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use crate::step::root;
+
+/// Lines after which a file has a second noun in it.
+const LINES_MAX: usize = 800;
+
+/// Words that stand for work not done.
+const LEFTOVERS: [&str; 5] = ["todo!(", "unimplemented!(", "FIXME", "XXX", "#[ignore"];
+
+pub(crate) fn check() -> Result<()> {
+    println!("\n=== tidy");
+    let mut faults = Vec::new();
+    let mut files = Vec::new();
+    for package in ["core", "sim", "net", "server", "fuzz", "live", "xtask"] {
+        rust_files(&root().join(package), &mut files)?;
+    }
+    ensure!(files.len() > 50, "tidy looked at only {} files: wrong directory?", files.len());
+    for file in &files {
+        let text = fs::read_to_string(file)?;
+        let name = file.strip_prefix(root()).unwrap_or(file).display().to_string();
+        if text.lines().count() > LINES_MAX {
+            faults.push(format!("{name}: {} lines, {LINES_MAX} at most", text.lines().count()));
+        }
+        let judged = !name.ends_with("xtask/src/tidy.rs");
+        for (number, line) in text.lines().enumerate().filter(|_| judged) {
+            if let Some(word) = LEFTOVERS.iter().find(|word| line.contains(**word)) {
+                faults.push(format!("{name}:{}: {word}", number + 1));
+            }
+            // `live` polls real processes in one place; nobody else may wait for time.
+            let sleeps = line.contains("thread::sleep(") || line.contains("time::sleep(");
+            if sleeps && name.contains("/tests/") && !name.contains("live/") {
+                faults.push(format!("{name}:{}: a test that waits for time", number + 1));
+            }
+        }
+    }
+    ensure!(faults.is_empty(), "tidy:\n{}", faults.join("\n"));
+    println!("=== tidy: {} files", files.len());
+    Ok(())
+}
+
+fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.ends_with("target") {
+            rust_files(&path, files)?;
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
