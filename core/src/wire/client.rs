@@ -1,10 +1,11 @@
 //! Records of the client protocol (§6), in wire order.
 
 use alloc::vec::Vec;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use super::jute::record;
+use super::jute::{Jute, Reader, record};
 use super::records::{Acl, Stat};
+use crate::error::DecodeError;
 use crate::ids::{SessionId, Zxid};
 use crate::text::Text;
 
@@ -76,6 +77,63 @@ pub struct ConnectResponse {
     pub session: SessionId,
     pub password: Option<Bytes>,
     pub read_only: Option<bool>,
+}
+
+impl Jute for ConnectRequest {
+    const MIN_LEN: usize = 28;
+
+    fn encode(&self, out: &mut BytesMut) {
+        self.protocol_version.encode(out);
+        self.last_zxid_seen.encode(out);
+        self.timeout_ms.encode(out);
+        self.session.encode(out);
+        self.password.encode(out);
+        encode_flag(self.read_only, out);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            protocol_version: Jute::decode(r)?,
+            last_zxid_seen: Jute::decode(r)?,
+            timeout_ms: Jute::decode(r)?,
+            session: Jute::decode(r)?,
+            password: Jute::decode(r)?,
+            read_only: decode_flag(r)?,
+        })
+    }
+}
+
+impl Jute for ConnectResponse {
+    const MIN_LEN: usize = 20;
+
+    fn encode(&self, out: &mut BytesMut) {
+        self.protocol_version.encode(out);
+        self.timeout_ms.encode(out);
+        self.session.encode(out);
+        self.password.encode(out);
+        encode_flag(self.read_only, out);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            protocol_version: Jute::decode(r)?,
+            timeout_ms: Jute::decode(r)?,
+            session: Jute::decode(r)?,
+            password: Jute::decode(r)?,
+            read_only: decode_flag(r)?,
+        })
+    }
+}
+
+/// The readOnly byte of the handshake, which clients of before 3.4 (and Go's of today) leave out.
+fn encode_flag(flag: Option<bool>, out: &mut BytesMut) {
+    if let Some(flag) = flag {
+        flag.encode(out);
+    }
+}
+
+fn decode_flag(r: &mut Reader) -> Result<Option<bool>, DecodeError> {
+    if r.left() == 0 { Ok(None) } else { bool::decode(r).map(Some) }
 }
 
 macro_rules! records {

@@ -11,6 +11,10 @@ use crate::time::WallMs;
 
 /// A value of the jute type system.
 pub trait Jute: Sized {
+    /// The shortest encoding, in bytes. A vector that claims more elements than the input could hold at this length
+    /// is refused before anything is allocated for it.
+    const MIN_LEN: usize;
+
     /// Appends the encoding.
     fn encode(&self, out: &mut BytesMut);
     /// Reads one value, leaving the reader behind it.
@@ -120,11 +124,24 @@ impl Reader {
         let n = self.i32()?;
         Ok(if n == -1 { None } else { Some(usize::try_from(n).unwrap_or(0)) })
     }
+
+    /// A `vector` count, refused if that many elements of at least `min_len` bytes cannot follow.
+    pub fn count_of(&mut self, min_len: usize) -> Result<Option<usize>, DecodeError> {
+        let offset = self.at;
+        let Some(n) = self.count()? else { return Ok(None) };
+        let limit = self.left() / min_len;
+        if n > limit {
+            let found = i64::try_from(n).expect("it was read from 32 bits");
+            return Err(DecodeError { offset, kind: DecodeErrorKind::Length { found, limit } });
+        }
+        Ok(Some(n))
+    }
 }
 
 macro_rules! jute_number {
     ($($t:ty, $read:ident, $put:ident, |$v:ident| $get:expr, |$w:ident| $make:expr;)*) => {$(
         impl Jute for $t {
+            const MIN_LEN: usize = size_of::<$t>();
             fn encode(&self, out: &mut BytesMut) { let $v = self; out.$put($get); }
             fn decode(r: &mut Reader) -> Result<Self, DecodeError> { let $w = r.$read()?; Ok($make) }
         }
@@ -142,12 +159,14 @@ jute_number! {
 }
 
 /// A length or count as jute writes it. Nothing we encode can exceed it: every length came through a limit.
-fn put_len(out: &mut BytesMut, len: usize) {
+pub(crate) fn put_len(out: &mut BytesMut, len: usize) {
     out.put_i32(i32::try_from(len).expect("no field reaches 2 GiB: limits are checked at the door"));
 }
 
 /// A `buffer`; null and empty are different values and both survive.
 impl Jute for Option<Bytes> {
+    const MIN_LEN: usize = 4;
+
     fn encode(&self, out: &mut BytesMut) {
         match self {
             None => out.put_i32(-1),
@@ -163,6 +182,8 @@ impl Jute for Option<Bytes> {
 }
 
 impl Jute for Option<Text> {
+    const MIN_LEN: usize = 4;
+
     fn encode(&self, out: &mut BytesMut) {
         match self {
             None => out.put_i32(-1),
@@ -175,6 +196,8 @@ impl Jute for Option<Text> {
 }
 
 impl Jute for Text {
+    const MIN_LEN: usize = 4;
+
     fn encode(&self, out: &mut BytesMut) {
         put_len(out, self.as_bytes().len());
         out.put_slice(self.as_bytes());
@@ -182,12 +205,14 @@ impl Jute for Text {
     fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
         let at = r.offset();
         let null = DecodeError { offset: at, kind: DecodeErrorKind::Null("a string") };
-        r.buffer()?.map(Text::from_bytes_lossy).ok_or(null)
+        r.buffer()?.map(Self::from_bytes_lossy).ok_or(null)
     }
 }
 
 /// A `vector` that may be null.
 impl<T: Jute> Jute for Option<Vec<T>> {
+    const MIN_LEN: usize = 4;
+
     fn encode(&self, out: &mut BytesMut) {
         match self {
             None => out.put_i32(-1),
@@ -195,9 +220,8 @@ impl<T: Jute> Jute for Option<Vec<T>> {
         }
     }
     fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        let Some(n) = r.count()? else { return Ok(None) };
-        // The count is a claim: reserve no more than the bytes that are there could hold.
-        let mut v = Vec::with_capacity(n.min(r.left() / 4));
+        let Some(n) = r.count_of(T::MIN_LEN)? else { return Ok(None) };
+        let mut v = Vec::with_capacity(n);
         for _ in 0..n {
             v.push(T::decode(r)?);
         }
@@ -207,6 +231,8 @@ impl<T: Jute> Jute for Option<Vec<T>> {
 
 /// A `vector` in which null means empty.
 impl<T: Jute> Jute for Vec<T> {
+    const MIN_LEN: usize = 4;
+
     fn encode(&self, out: &mut BytesMut) {
         put_len(out, self.len());
         for item in self {
@@ -225,9 +251,8 @@ macro_rules! record {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name { $($(#[$fmeta])* pub $field: $t),* }
         impl $crate::wire::jute::Jute for $name {
-            #[allow(unused_variables)]
+            const MIN_LEN: usize = 0 $(+ <$t as $crate::wire::jute::Jute>::MIN_LEN)*;
             fn encode(&self, out: &mut bytes::BytesMut) { $($crate::wire::jute::Jute::encode(&self.$field, out);)* }
-            #[allow(unused_variables)]
             fn decode(r: &mut $crate::wire::jute::Reader) -> Result<Self, $crate::error::DecodeError> {
                 Ok(Self { $($field: $crate::wire::jute::Jute::decode(r)?),* })
             }

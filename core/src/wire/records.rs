@@ -1,17 +1,36 @@
 //! Records that the client protocol and the transaction log share.
 
-use super::jute::record;
+use bytes::BytesMut;
+
+use super::jute::{Jute, Reader, record};
+use crate::error::DecodeError;
 use crate::ids::{SessionId, Zxid};
 use crate::text::Text;
 use crate::time::WallMs;
 
-record! {
-    /// An identity: on a connection, or in an ACL.
-    Id {
-        /// `world`, `digest`, `ip`, `auth`, `x509`, `sasl`, `super`.
-        scheme: Text,
-        /// What the scheme says: `anyone`, `user:base64(sha1)`, an address.
-        id: Text,
+/// An identity: on a connection, or in an ACL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Id {
+    /// `world`, `digest`, `ip`, `auth`, `x509`, `sasl`, `super`. A null scheme reads as the empty one, which no
+    /// provider serves: it is an invalid ACL (-114) and not an undecodable request (semantics §7.3).
+    pub scheme: Text,
+    /// What the scheme says: `anyone`, `user:base64(sha1)`, an address. Null only behind a null scheme.
+    pub id: Text,
+}
+
+impl Jute for Id {
+    const MIN_LEN: usize = 8;
+
+    fn encode(&self, out: &mut BytesMut) {
+        self.scheme.encode(out);
+        self.id.encode(out);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match Option::<Text>::decode(r)? {
+            Some(scheme) => Self { scheme, id: Text::decode(r)? },
+            None => Self { scheme: Text::EMPTY, id: Option::<Text>::decode(r)?.unwrap_or_default() },
+        })
     }
 }
 
