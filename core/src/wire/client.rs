@@ -136,6 +136,30 @@ fn decode_flag(r: &mut Reader) -> Result<Option<bool>, DecodeError> {
     if r.left() == 0 { Ok(None) } else { bool::decode(r).map(Some) }
 }
 
+record! {
+    /// Before every request but the first.
+    #[derive(Copy)]
+    RequestHeader {
+        /// The client's number for it, echoed in the reply.
+        xid: i32,
+        /// One of [`op`].
+        op: i32,
+    }
+}
+
+record! {
+    /// Before every reply but the first.
+    #[derive(Copy)]
+    ReplyHeader {
+        /// The request's, or one of [`xid`].
+        xid: i32,
+        /// The last zxid applied when the reply was made (§4).
+        zxid: Zxid,
+        /// 0, or an error code (§9).
+        err: i32,
+    }
+}
+
 macro_rules! records {
     ($($name:ident { $($field:ident : $t:ty),* $(,)? })*) => {$(
         record! {
@@ -146,8 +170,6 @@ macro_rules! records {
 }
 
 records! {
-    RequestHeader { xid: i32, op: i32 }
-    ReplyHeader { xid: i32, zxid: Zxid, err: i32 }
     CreateRequest { path: Text, data: Option<Bytes>, acl: Vec<Acl>, flags: i32 }
     CreateTtlRequest { path: Text, data: Option<Bytes>, acl: Vec<Acl>, flags: i32, ttl_ms: i64 }
     CreateResponse { path: Text }

@@ -9,5 +9,6 @@ pub mod jute;
 pub mod limits;
 pub mod multi;
 pub mod records;
+pub mod reply;
 pub mod request;
 pub mod txn;
