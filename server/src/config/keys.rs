@@ -1,0 +1,385 @@
+//! Every key that ZooKeeper 3.9 knows, with what becomes of it here. A key that is not in this table is a typo.
+//!
+//! Names are without the `zookeeper.` prefix, which [`canonical`] takes off: Java sets some keys only through system
+//! properties and some only through the file; here both spellings work for all.
+
+/// What becomes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// [`super::zoo_cfg`] reads it.
+    Applied,
+    /// Accepted, has no effect; the notice gives this reason.
+    NoEffect(&'static str),
+    /// Ignoring it would be unsafe, unless its value is one of `harmless`.
+    Refused {
+        /// Values (in lower case) that ask for nothing.
+        harmless: &'static [&'static str],
+        /// What is missing.
+        why: &'static str,
+    },
+}
+use Fate::{Applied, NoEffect, Refused};
+
+/// The name under which a key is known: without `zookeeper.`, and by the name that ZooKeeper's code reads where the
+/// admin guide prints another.
+pub(super) fn canonical(key: &str) -> &str {
+    let key = key.strip_prefix("zookeeper.").unwrap_or(key);
+    ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| name)
+}
+
+/// What becomes of the key with this canonical name; `None` for one that nobody knows.
+pub(super) fn fate(canonical: &str) -> Option<Fate> {
+    let exact = KEYS.iter().find(|(name, _)| *name == canonical);
+    // The longest prefix counts, so that `ssl.quorum.` is told from `ssl.`.
+    let by_prefix = || {
+        let fits = FAMILIES.iter().filter(|(prefix, _)| canonical.starts_with(prefix));
+        fits.max_by_key(|(prefix, _)| prefix.len())
+    };
+    exact.or_else(by_prefix).map(|(_, fate)| *fate)
+}
+
+/// The known name nearest to an unknown one, if any is near enough to be what was meant.
+pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
+    let lower = unknown.to_lowercase();
+    let names = KEYS.iter().chain(FAMILIES).map(|(name, _)| *name);
+    let near =
+        names.map(|name| (edits(&lower, &name.to_lowercase()), name)).min_by_key(|(edits, _)| *edits)?;
+    (near.0 <= (unknown.len() / 4).clamp(1, 4)).then_some(near.1)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours between two words.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+const ENSEMBLE: Fate = NoEffect("concerns the servers of an ensemble; one server alone has no use for it");
+const TUNING: Fate = NoEffect("tunes threads and caches of the Java server that do not exist here");
+const NOT_YET: Fate = NoEffect("is not in this version and has no effect");
+const ADMIN: Fate =
+    NoEffect("is not in this version: there is no admin HTTP server; the four-letter words tell the same");
+const METRICS: Fate =
+    NoEffect("is not in this version: no metrics are exported; the four-letter word mntr lists them");
+const THROTTLE: Fate =
+    NoEffect("is not in this version: requests and connections are not throttled this way");
+const TLS_ONLY: Fate =
+    NoEffect("speaks of TLS, which this version does not have and nothing else here asks for");
+const SASL_ONLY: Fate =
+    NoEffect("speaks of SASL, which this version does not have and nothing else here asks for");
+const TLS: Fate = Refused {
+    harmless: &[],
+    why: "TLS is not in this version; clients would talk in the clear, or not at all",
+};
+const LOGGING: Fate = NoEffect("is a setting of Java's logging; see --log-level and --log-format");
+
+const OFF: &[&str] = &["false"];
+
+/// Names of the admin guide that Java reads under another name.
+const ALIASES: &[(&str, &str)] = &[
+    ("connectionMaxTokens", "connection_throttle_tokens"),
+    ("connectionTokenFillTime", "connection_throttle_fill_time"),
+    ("connectionTokenFillCount", "connection_throttle_fill_count"),
+    ("connectionFreezeTime", "connection_throttle_freeze_time"),
+    ("connectionDropIncrease", "connection_throttle_drop_increase"),
+    ("connectionDropDecrease", "connection_throttle_drop_decrease"),
+    ("connectionDecreaseRatio", "connection_throttle_decrease_ratio"),
+    ("requestThrottleLimit", "request_throttle_max_requests"),
+    ("requestThrottleStallTime", "request_throttle_stall_time"),
+    ("requestThrottleDropStale", "request_throttle_drop_stale"),
+    ("requestStaleLatencyCheck", "request_stale_latency_check"),
+    ("requestStaleConnectionCheck", "request_stale_connection_check"),
+    ("throttledOpWaitTime", "throttled_op_wait_time"),
+    ("maxConcurrentSnapSyncs", "leader.maxConcurrentSnapSyncs"),
+    ("maxConcurrentDiffSyncs", "leader.maxConcurrentDiffSyncs"),
+    ("maxTimeToWaitForEpoch", "leader.maxTimeToWaitForEpoch"),
+    ("advancedFlowControlEnabled", "netty.advancedFlowControl.enabled"),
+    ("outstandingHandshake.limit", "netty.server.outstandingHandshake.limit"),
+    ("observer.syncEnabled", "syncEnabled"),
+];
+
+const KEYS: &[(&str, Fate)] = &[
+    ("4lw.commands.whitelist", Applied),
+    ("autopurge.purgeInterval", Applied),
+    ("autopurge.snapRetainCount", Applied),
+    ("clientPort", Applied),
+    ("clientPortAddress", Applied),
+    ("clientPortListenBacklog", Applied),
+    ("dataDir", Applied),
+    ("dataLogDir", Applied),
+    ("datadir.autocreate", Applied),
+    ("digest.enabled", Applied),
+    ("DigestAuthenticationProvider.superDigest", Applied),
+    ("electionAlg", Applied),
+    ("forceSync", Applied),
+    ("globalOutstandingLimit", Applied),
+    ("initLimit", Applied),
+    ("jute.maxbuffer", Applied),
+    ("jute.maxbuffer.extrasize", Applied),
+    ("maxClientCnxns", Applied),
+    ("maxCnxns", Applied),
+    ("maxSessionTimeout", Applied),
+    ("minSessionTimeout", Applied),
+    ("multiAddress.enabled", Applied),
+    ("preAllocSize", Applied),
+    ("readonlymode.enabled", Applied),
+    ("skipACL", Applied),
+    ("snapCount", Applied),
+    ("snapSizeLimitInKb", Applied),
+    ("snapshot.compression.method", Applied),
+    ("snapshot.trust.empty", Applied),
+    ("standaloneEnabled", Applied),
+    ("syncLimit", Applied),
+    ("tickTime", Applied),
+    // What must not be ignored.
+    ("secureClientPort", TLS),
+    ("secureClientPortAddress", TLS),
+    ("client.portUnification", Refused { harmless: OFF, why: "TLS is not in this version" }),
+    ("sslQuorum", Refused { harmless: OFF, why: "TLS is not in this version" }),
+    (
+        "dynamicConfigFile",
+        Refused {
+            harmless: &[],
+            why: "the members of an ensemble stand in that file, and ensembles are not in this version",
+        },
+    ),
+    (
+        "oraclePath",
+        Refused {
+            harmless: &[],
+            why: "an oracle decides for half an ensemble, and ensembles are not in this version",
+        },
+    ),
+    (
+        "sessionRequireClientSASLAuth",
+        Refused { harmless: OFF, why: "SASL is not in this version; clients would be let in without it" },
+    ),
+    (
+        "enforce.auth.enabled",
+        Refused {
+            harmless: OFF,
+            why: "this version cannot enforce authentication; clients would be let in without it",
+        },
+    ),
+    (
+        "DigestAuthenticationProvider.enabled",
+        Refused { harmless: &["true"], why: "this version cannot turn the digest scheme off" },
+    ),
+    (
+        "DigestAuthenticationProvider.digestAlg",
+        Refused {
+            harmless: &["sha1", "sha-1"],
+            why: "only SHA1 is in this version; every digest ACL would refuse its owner",
+        },
+    ),
+    (
+        "enforceQuota",
+        Refused {
+            harmless: OFF,
+            why: "quotas are not in this version; writes that should be refused would succeed",
+        },
+    ),
+    (
+        "audit.enable",
+        Refused { harmless: OFF, why: "the audit log is not in this version; changes would go unrecorded" },
+    ),
+    (
+        "emulate353TTLNodes",
+        Refused {
+            harmless: OFF,
+            why: "the TTL encoding of 3.5.3 is not in this version; such nodes would be read as ephemerals",
+        },
+    ),
+    (
+        "db.autocreate",
+        Refused {
+            harmless: &["true"],
+            why: "this version always creates an empty database where there is none",
+        },
+    ),
+    // What one server has no use for.
+    ("cnxTimeout", ENSEMBLE),
+    ("commitLogCount", ENSEMBLE),
+    ("connectToLearnerMasterLimit", ENSEMBLE),
+    ("electionPortBindRetry", ENSEMBLE),
+    ("fastleader.maxNotificationInterval", ENSEMBLE),
+    ("fastleader.minNotificationInterval", ENSEMBLE),
+    ("follower.nodelay", ENSEMBLE),
+    ("follower.skipLearnerRequestToNextProcessor", ENSEMBLE),
+    ("forceSnapshotSync", ENSEMBLE),
+    ("forward_learner_requests_to_commit_processor_disabled", ENSEMBLE),
+    ("kerberos.canonicalizeHostNames", ENSEMBLE),
+    ("leaderConnectDelayDuringRetryMs", ENSEMBLE),
+    ("leaderServes", ENSEMBLE),
+    ("localSessionsEnabled", ENSEMBLE),
+    ("localSessionsUpgradingEnabled", ENSEMBLE),
+    ("multiAddress.reachabilityCheckEnabled", ENSEMBLE),
+    ("multiAddress.reachabilityCheckTimeoutMs", ENSEMBLE),
+    ("observerMaster.sizeLimit", ENSEMBLE),
+    ("observerMasterPort", ENSEMBLE),
+    ("peerType", ENSEMBLE),
+    ("portUnification", ENSEMBLE),
+    ("quorumCnxnTimeoutMs", ENSEMBLE),
+    ("quorumListenOnAllIPs", ENSEMBLE),
+    ("reconfigEnabled", ENSEMBLE),
+    ("snapshotSizeFactor", ENSEMBLE),
+    ("sslQuorumReloadCertFiles", ENSEMBLE),
+    ("syncEnabled", ENSEMBLE),
+    ("tcpKeepAlive", ENSEMBLE),
+    // Tuning of another machine.
+    ("bitHashCacheSize", TUNING),
+    ("fips-mode", TLS_ONLY),
+    ("flushDelay", TUNING),
+    ("intBufferStartingSizeBytes", TUNING),
+    ("maxBatchSize", TUNING),
+    ("maxGetChildrenResponseCacheSize", TUNING),
+    ("maxInProcessingDeadWatchers", TUNING),
+    ("maxResponseCacheSize", TUNING),
+    ("maxWriteQueuePollTime", TUNING),
+    ("nio.directBufferBytes", TUNING),
+    ("nio.numSelectorThreads", TUNING),
+    ("nio.numWorkerThreads", TUNING),
+    ("nio.shutdownTimeout", TUNING),
+    ("request_throttler.shutdownTimeout", TUNING),
+    ("serverCnxnFactory", TUNING),
+    ("watchManagerName", TUNING),
+    ("watcherCleanIntervalInSeconds", TUNING),
+    ("watcherCleanThreadsNum", TUNING),
+    ("watcherCleanThreshold", TUNING),
+    // What is still to come.
+    ("audit.impl.class", NOT_YET),
+    ("clientTcpKeepAlive", NOT_YET),
+    ("closeSessionTxn.enabled", NOT_YET),
+    ("enableEagerACLCheck", NOT_YET),
+    ("enforce.auth.schemes", NOT_YET),
+    ("ensembleAuthName", NOT_YET),
+    ("extendedTypesEnabled", NOT_YET),
+    ("fsync.warningthresholdms", NOT_YET),
+    ("IPAuthenticationProvider.usexforwardedfor", ADMIN),
+    ("largeRequestMaxBytes", THROTTLE),
+    ("largeRequestThreshold", THROTTLE),
+    ("nio.sessionlessCnxnTimeout", NOT_YET),
+    ("serializeLastProcessedZxid.enabled", NOT_YET),
+    ("throttled_op_wait_time", THROTTLE),
+    ("txnLogSizeLimitInKb", NOT_YET),
+    ("controllerPort", NOT_YET),
+    ("test.allowDiscontinuousProposals", NOT_YET),
+    ("testingonly.initialZxid", NOT_YET),
+    // Identities of schemes that are not here: without them nobody gains anything.
+    ("client.certReload", TLS_ONLY),
+    ("kinit", SASL_ONLY),
+    ("requireKerberosConfig", SASL_ONLY),
+    ("superUser", SASL_ONLY),
+    ("allowSaslFailedClients", SASL_ONLY),
+    ("letAnySaslUserDoX", SASL_ONLY),
+    ("log.dir", LOGGING),
+    ("log.file", LOGGING),
+    ("log.threshold", LOGGING),
+    ("root.logger", LOGGING),
+    ("console.threshold", LOGGING),
+    ("tracelog.dir", LOGGING),
+    ("tracelog.file", LOGGING),
+];
+
+/// Keys of which only the beginning is fixed.
+const FAMILIES: &[(&str, Fate)] = &[
+    ("server.", Applied),
+    ("group", Applied),
+    ("weight", Applied),
+    (
+        "authProvider.",
+        Refused {
+            harmless: &[
+                "org.apache.zookeeper.server.auth.digestauthenticationprovider",
+                "org.apache.zookeeper.server.auth.ipauthenticationprovider",
+            ],
+            why: "this version has the schemes world, digest and ip; ACLs of another one could not be checked",
+        },
+    ),
+    ("admin.", ADMIN),
+    ("commitProcessor.", TUNING),
+    ("connection_throttle_", THROTTLE),
+    ("jvm.pause.", NOT_YET),
+    ("kerberos.", SASL_ONLY),
+    ("leader.", ENSEMBLE),
+    ("learner.", ENSEMBLE),
+    ("messageTracker.", ENSEMBLE),
+    ("metricsProvider.", METRICS),
+    ("netty.", TUNING),
+    ("observer.", ENSEMBLE),
+    ("pathStats.", NOT_YET),
+    ("quorum.", ENSEMBLE),
+    ("request_stale_", THROTTLE),
+    ("request_throttle_", THROTTLE),
+    ("sasl.", SASL_ONLY),
+    ("SASLAuthenticationProvider.", SASL_ONLY),
+    ("security.", SASL_ONLY),
+    ("ssl.", TLS_ONLY),
+    ("ssl.quorum.", ENSEMBLE),
+    ("superUser.", SASL_ONLY),
+    ("X509AuthenticationProvider.", TLS_ONLY),
+    ("znode.container.", NoEffect("is not in this version: there are no container and TTL nodes to remove")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_and_the_guide_s_names_mean_the_same_key() {
+        for spelling in [
+            "requestThrottleLimit",
+            "zookeeper.requestThrottleLimit",
+            "zookeeper.request_throttle_max_requests",
+        ] {
+            assert_eq!(canonical(spelling), "request_throttle_max_requests");
+        }
+        assert_eq!(canonical("zookeeper.observer.syncEnabled"), "syncEnabled");
+        assert_eq!(canonical("jute.maxbuffer"), "jute.maxbuffer");
+    }
+
+    #[test]
+    fn every_alias_leads_to_a_known_key_and_no_key_stands_twice() {
+        for (alias, name) in ALIASES {
+            assert!(fate(name).is_some(), "{alias} leads to {name}");
+        }
+        for (i, (name, _)) in KEYS.iter().enumerate() {
+            assert!(!KEYS[..i].iter().any(|(other, _)| other == name), "{name} stands twice");
+            assert_eq!(canonical(name), *name);
+        }
+    }
+
+    #[test]
+    fn typos_find_the_name_that_was_meant() {
+        for (typo, meant) in [
+            ("ticktime", "tickTime"),
+            ("tikcTime", "tickTime"),
+            ("maxClientConns", "maxClientCnxns"),
+            ("autopurge.snapRetentionCount", "autopurge.snapRetainCount"),
+            ("dataLogdir", "dataLogDir"),
+        ] {
+            assert_eq!(nearest(typo), Some(meant), "{typo}");
+        }
+        assert_eq!(nearest("mycompany.cluster"), None);
+        assert_eq!(nearest("x"), None);
+    }
+
+    #[test]
+    fn the_longest_family_decides() {
+        assert_eq!(fate("ssl.quorum.keyStore.location"), Some(ENSEMBLE));
+        assert_eq!(fate("ssl.keyStore.location"), Some(TLS_ONLY));
+        assert_eq!(fate("nothing.of.the.kind"), None);
+    }
+}
