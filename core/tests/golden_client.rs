@@ -1,7 +1,7 @@
 //! Every frame of the captured client connections, both directions: cut from the stream, decoded, compared with
 //! what was recorded about it, encoded again.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ fn captures() -> Vec<Capture> {
 
 /// The frames of a connection, decoded: what the client sent, and what the server sent.
 fn decode(client: &Side, server: &Side) -> (Vec<Frame>, Vec<Frame>) {
-    let mut asked: HashMap<i32, Vec<i32>> = HashMap::new();
+    let mut asked: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     let payload = |frame: &Bytes| frame.slice(4..);
     let sent = client.frames.iter().enumerate().map(|(i, frame)| {
         if i == 0 {
