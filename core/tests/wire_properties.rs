@@ -443,7 +443,12 @@ fn bounded(what: &str, input: &Bytes, decode: impl FnOnce(Bytes) -> bool) -> boo
     let copy = input.clone();
     let (decoded, held) = peak_of(|| decode(copy));
     let limit = HELD_PER_BYTE * input.len() + HELD_BESIDE;
-    assert!(held <= limit, "{what} held {held} bytes for an input of {}: {input:?}", input.len());
+    assert!(
+        held <= limit,
+        "{what} held {held} bytes for an input of {}: {:?}…",
+        input.len(),
+        input.slice(..input.len().min(400))
+    );
     decoded
 }
 

@@ -71,7 +71,7 @@ impl Request {
     /// Trailing bytes are ignored, as Java ignores them.
     ///
     /// Every opcode that has a body is decoded, those included that a server accepts from its peers only
-    /// (createSession, deleteContainer) or inside a multi only (check): see [`Self::is_for_clients`].
+    /// (createSession, deleteContainer) or inside a multi only (check); the front turns those away.
     pub fn decode(op: i32, body: Bytes) -> Result<Option<Self>, DecodeError> {
         let r = &mut Reader::new(body);
         Ok(Some(match op {
@@ -180,10 +180,5 @@ impl Request {
             Self::CreateSession { .. } => op::CREATE_SESSION,
             Self::CloseSession => op::CLOSE_SESSION,
         }
-    }
-
-    /// False for what a client may not send on its own; it is answered as an unknown opcode is (§5, §7, §19).
-    pub const fn is_for_clients(&self) -> bool {
-        !matches!(self, Self::Check(_) | Self::DeleteContainer(_) | Self::CreateSession { .. })
     }
 }
