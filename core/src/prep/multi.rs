@@ -1,0 +1,77 @@
+//! multi: all or nothing, each operation seeing those before it (semantics §8).
+
+use alloc::vec::Vec;
+
+use super::create::Flags;
+use super::{Prep, Proposal};
+use crate::error::OpError;
+use crate::wire::client::{CreateRequest, CreateTtlRequest};
+use crate::wire::request::MultiOp;
+use crate::wire::txn::TxnBody;
+
+impl Prep {
+    /// The whole multi as one txn body. A refused operation makes a failed multi, which is a txn like any other; the
+    /// error is for multis that Java does not even begin.
+    ///
+    /// In a failed multi the entries before the failing one keep type and body, and those after it are -2.
+    pub(super) fn multi(&mut self, at: &Proposal<'_>, ops: Vec<MultiOp>) -> Result<TxnBody, OpError> {
+        let ops = ops.into_iter().map(Entry::understand).collect::<Result<Vec<_>, _>>()?;
+        let mut entries = Vec::with_capacity(ops.len());
+        let mut failed = false;
+        let mark = self.overlay.begin();
+        for op in ops {
+            let entry = if failed { Err(OpError::RuntimeInconsistency) } else { self.entry(at, op) };
+            failed |= entry.is_err();
+            entries.push(entry.unwrap_or_else(|error| TxnBody::Error { err: error.code() }));
+        }
+        if failed {
+            self.overlay.roll_back(mark);
+        } else {
+            self.overlay.keep(mark);
+        }
+        Ok(TxnBody::Multi(entries))
+    }
+
+    fn entry(&mut self, at: &Proposal<'_>, op: Entry) -> Result<TxnBody, OpError> {
+        match op {
+            Entry::Create(flags, request) => self.create_in_multi(at, flags, request),
+            Entry::CreateTtl(request) => Err(Self::create_ttl(&request)),
+            Entry::Other(MultiOp::Delete(r)) => self.delete(at, r.path, r.version),
+            Entry::Other(MultiOp::SetData(r)) => self.set_data(at, r.path, r.data, r.version),
+            Entry::Other(MultiOp::Check(r)) => self.check(at, r.path, r.version),
+            Entry::Other(_) => {
+                unreachable!("invariant: `understand` lets only deletes, setDatas and checks through")
+            }
+        }
+    }
+}
+
+/// An operation with its flags understood.
+enum Entry {
+    Create(Flags, CreateRequest),
+    CreateTtl(CreateTtlRequest),
+    Other(MultiOp),
+}
+
+impl Entry {
+    /// Java decides by the flags which record it has before it, and gives up on the whole multi with -5 when it then
+    /// has another (Java: `MultiOperationRecord.deserialize`, `Op.Create`). Types 1, 15 and 19 are one there.
+    fn understand(op: MultiOp) -> Result<Self, OpError> {
+        match op {
+            MultiOp::Create(r) | MultiOp::Create2(r) | MultiOp::CreateContainer(r) => {
+                let flags = Flags::decode(r.flags).ok().filter(|flags| !flags.ttl);
+                Ok(Self::Create(flags.ok_or(OpError::MarshallingError)?, r))
+            }
+            MultiOp::CreateTtl(r) => {
+                let flags = Flags::decode(r.flags).map_err(|_| OpError::MarshallingError)?;
+                if flags.ttl {
+                    return Ok(Self::CreateTtl(r));
+                }
+                let CreateTtlRequest { path, data, acl, flags: bits, .. } = r;
+                Ok(Self::Create(flags, CreateRequest { path, data, acl, flags: bits }))
+            }
+            MultiOp::Delete(_) | MultiOp::SetData(_) | MultiOp::Check(_) => Ok(Self::Other(op)),
+            MultiOp::GetData(_) | MultiOp::GetChildren(_) => Err(OpError::MarshallingError),
+        }
+    }
+}
