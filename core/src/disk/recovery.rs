@@ -26,6 +26,9 @@ pub struct Recovered {
 
 /// Reads snapshots and logs and replays them. Refuses, naming file and offset, whenever data that was promised might
 /// be missing; changes nothing on disk (what should change is in [`Recovered::repairs`]).
-pub fn recover(_vfs: &mut impl super::Vfs, _config: &super::DiskConfig) -> Result<Recovered, crate::error::DiskFault> {
+pub fn recover(
+    _vfs: &mut impl super::Vfs,
+    _config: &super::DiskConfig,
+) -> Result<Recovered, crate::error::DiskFault> {
     unreachable!("written by the disk room")
 }

@@ -122,6 +122,11 @@ pub fn answer_session<C: Connections, W: Watches>(
 
 /// A connection is gone: drops its watches and its binding, and tells the replica. The caller holds nothing; the
 /// connection is already out of the driver's table.
-pub fn gone<C: Connections, W: Watches>(_conn: &mut Connection, _conns: &C, _watches: &W, _intake: &mut Intake) {
+pub fn gone<C: Connections, W: Watches>(
+    _conn: &mut Connection,
+    _conns: &C,
+    _watches: &W,
+    _intake: &mut Intake,
+) {
     unreachable!()
 }
