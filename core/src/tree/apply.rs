@@ -123,8 +123,7 @@ impl Apply<'_> {
 
     /// A replayed create of a node that a fuzzy snapshot has already: what the snapshot may have missed of it.
     ///
-    /// Java raises the parent's counter only for txns of type 1. The parent may have been written before the create and
-    /// the child after it whatever the type, so we raise it for all: only then does the digest come out as logged.
+    /// Java raises the parent's counter only for txns of type 1; what the leader's parent had is right for every type.
     fn meet_existing(&mut self, node: NodeId, parent: NodeId, parent_path: &str, txn: &CreateTxn) {
         if self.mode == ApplyMode::Replay {
             self.tree.set_acl(node, &txn.acl);

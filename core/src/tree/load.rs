@@ -148,8 +148,8 @@ impl Tree {
         self.root = self.nodes.insert(record);
         self.digest = digest::from_prefix(crc, stat).into();
         self.ephemerals.add(stat.ephemeral_owner, self.root);
-        // Java keeps the root under "" and "/" and counts both, the data once under each.
+        // Java keeps the root under "" and "/". It counts both names, and at load the root's data twice, which we do not.
         self.node_count = 2;
-        self.data_size = 1 + 2 * data.map_or(0, |d| d.len() as u64);
+        self.data_size = 1 + data.map_or(0, |d| d.len() as u64);
     }
 }

@@ -14,6 +14,7 @@ mod cow;
 pub mod digest;
 mod index;
 mod load;
+pub mod model;
 mod node;
 mod ordered;
 pub mod owner;

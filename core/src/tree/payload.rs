@@ -178,6 +178,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // the core has no threads, but its drivers share trees between theirs
     fn the_count_follows_clones_and_drops_across_threads() {
         let p = Payload::new("shared", Some(&[7; 300]));
         let workers: Vec<_> = (0..4)
