@@ -80,6 +80,9 @@ pub struct Replica {
     sessions: SessionTable,
     session_ids: SessionIds,
     snapshots: SnapshotSchedule,
+    /// True until the first snapshot of a new database is durable. Nothing is logged before: a log without a snapshot
+    /// under it looks like one whose snapshots are lost, and recovery refuses it, as Java's does (disk format §7).
+    founding: bool,
 }
 
 /// The caller of what the server does by itself.
@@ -107,6 +110,7 @@ impl Replica {
             sessions,
             session_ids: SessionIds::new(config.sid, last, now.wall),
             snapshots: SnapshotSchedule::new(seed, config.snap_count, config.snap_size_limit),
+            founding: last == Zxid::ZERO,
             config,
         };
         replica.snapshots.ask();
@@ -140,6 +144,7 @@ impl Replica {
             }
             Input::SnapshotDone { zxid } => {
                 self.snapshots.done();
+                self.founding = false;
                 out.push(Action::Event(Event::SnapshotDone { zxid }));
             }
             Input::DiskFailed(fault) => {
@@ -245,7 +250,9 @@ impl Replica {
     /// Sends what the step proposed to the disk, and begins a snapshot behind it if one is due.
     fn flush(&mut self, out: &mut Outbox) {
         let snapshots = &mut self.snapshots;
-        self.pipeline.flush(out, |bytes| snapshots.logged(bytes));
+        if !self.founding {
+            self.pipeline.flush(out, |bytes| snapshots.logged(bytes));
+        }
         if snapshots.begin_if_due() {
             out.push(Action::Disk(DiskCommand::Roll));
             out.push(Action::Snapshot);

@@ -33,7 +33,7 @@ struct Waiting {
 #[derive(Clone, Debug)]
 pub(super) struct Pipeline {
     waiting: VecDeque<Waiting>,
-    /// Records of the step under way.
+    /// Records that have not been given to the disk yet.
     batch: Vec<LogRecord>,
     /// Proposed and not yet applied.
     unapplied: VecDeque<Zxid>,
@@ -96,17 +96,16 @@ impl Pipeline {
 
     /// A sync is answered when everything proposed before it is: at once, if nothing is under way.
     pub(super) fn sync(&mut self, conn: ConnId, out: &mut Outbox) {
-        assert!(self.batch.is_empty(), "invariant: a step that syncs proposes nothing");
         let commit = Commit::Sync { conn };
-        if self.waiting.is_empty() {
-            out.push(Action::Apply(Vec::from([commit])));
-        } else {
+        if let Some(&Waiting { token, .. }) = self.waiting.back() {
             self.syncs += 1;
-            self.waiting.push_back(Waiting { token: self.last_token, commit });
+            self.waiting.push_back(Waiting { token, commit });
+        } else {
+            out.push(Action::Apply(Vec::from([commit])));
         }
     }
 
-    /// Emits what the step proposed as one append. `logged` hears of every record's length in bytes.
+    /// Emits what was proposed since the last time as one append. `logged` hears of every record's length in bytes.
     pub(super) fn flush(&mut self, out: &mut Outbox, mut logged: impl FnMut(usize)) {
         if self.batch.is_empty() {
             return;
