@@ -165,7 +165,11 @@ fn a_create_is_refused_in_the_order_of_javas_checks() {
         assert_eq!(desk.code(Request::Create(request.clone())), expected, "create {path:?} {flags}");
         if expected != 0 {
             assert_eq!(desk.code(Request::Create2(request.clone())), expected, "create2 {path:?} {flags}");
-            assert_eq!(desk.code(Request::CreateContainer(request)), expected, "createContainer {path:?} {flags}");
+            assert_eq!(
+                desk.code(Request::CreateContainer(request)),
+                expected,
+                "createContainer {path:?} {flags}"
+            );
         }
     }
 }
@@ -173,9 +177,13 @@ fn a_create_is_refused_in_the_order_of_javas_checks() {
 #[test]
 fn a_create_with_ttl_is_refused_while_extended_types_are_off() {
     let mut desk = Desk::furnished();
-    for (flags, ttl_ms, expected) in
-        [(5, 1000, UNIMPLEMENTED), (6, -1, UNIMPLEMENTED), (0, 1000, BAD_ARGUMENTS), (0, -1, BAD_ARGUMENTS), (9, 1, BAD_ARGUMENTS)]
-    {
+    for (flags, ttl_ms, expected) in [
+        (5, 1000, UNIMPLEMENTED),
+        (6, -1, UNIMPLEMENTED),
+        (0, 1000, BAD_ARGUMENTS),
+        (0, -1, BAD_ARGUMENTS),
+        (9, 1, BAD_ARGUMENTS),
+    ] {
         let CreateRequest { path, data, acl, .. } = create("/o/ttl", 0);
         let request = CreateTtlRequest { path, data, acl, flags, ttl_ms };
         assert_eq!(desk.code(Request::CreateTtl(request)), expected, "{flags} {ttl_ms}");
@@ -420,7 +428,8 @@ fn a_closing_session_takes_what_it_is_about_to_own() {
     let mut desk = Desk::furnished();
     let made = desk.prepare(Request::Create(create("/o/e", 1)));
     let gone = desk.prepare(Request::Delete(delete("/e", -1)));
-    let failed = desk.prepare(Request::Multi(vec![MultiOp::Create(create("/o/never", 1)), check("/absent", 0)]));
+    let failed =
+        desk.prepare(Request::Multi(vec![MultiOp::Create(create("/o/never", 1)), check("/absent", 0)]));
     let at = Proposal {
         tree: &desk.tree,
         zxid: Zxid(desk.next),

@@ -104,7 +104,16 @@ fn run(steps: &[Step], lags: bool) -> (Vec<Arc<Txn>>, Tree) {
 fn path() -> impl Strategy<Value = Text> {
     let component = prop_oneof![4 => Just("a"), 3 => Just("b"), 1 => Just("c")];
     let deep = prop::collection::vec(component, 1..4).prop_map(|c| format!("/{}", c.join("/")));
-    let odd = prop::sample::select(vec!["/", "", "/zookeeper", "/zookeeper/a", "/zookeeper/quota", "/a/", "a", "/./a"]);
+    let odd = prop::sample::select(vec![
+        "/",
+        "",
+        "/zookeeper",
+        "/zookeeper/a",
+        "/zookeeper/quota",
+        "/a/",
+        "a",
+        "/./a",
+    ]);
     prop_oneof![9 => deep, 1 => odd.prop_map(String::from)].prop_map(Text::from)
 }
 
@@ -134,7 +143,12 @@ fn version() -> impl Strategy<Value = i32> {
 
 fn create() -> impl Strategy<Value = CreateRequest> {
     let flags = prop_oneof![3 => Just(0), 3 => Just(1), 2 => Just(2), 1 => Just(3), 1 => 4..8];
-    (path(), data(), acl(), flags).prop_map(|(path, data, acl, flags)| CreateRequest { path, data, acl, flags })
+    (path(), data(), acl(), flags).prop_map(|(path, data, acl, flags)| CreateRequest {
+        path,
+        data,
+        acl,
+        flags,
+    })
 }
 
 fn multi_op() -> impl Strategy<Value = MultiOp> {
@@ -169,7 +183,8 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..SESSIONS, asked(), 0..12usize).prop_map(|(session, asked, lag)| Step { session, asked, lag });
+    let step =
+        (0..SESSIONS, asked(), 0..12usize).prop_map(|(session, asked, lag)| Step { session, asked, lag });
     prop::collection::vec(step, 1..60)
 }
 
