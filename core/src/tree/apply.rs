@@ -244,7 +244,8 @@ impl Tree {
         let p = self.nodes.get_mut(parent);
         p.first_child = node;
         p.child_count += 1;
-        self.index.insert(super::index::Index::hash(parent, name), node);
+        let hash = self.index.hash(parent, name);
+        self.index.insert(hash, node);
         self.ephemerals.add(stat.ephemeral_owner, node);
         if digest::counts(path) {
             self.digest = self.digest.wrapping_add(digest::from_prefix(crc, stat).into());
@@ -263,7 +264,8 @@ impl Tree {
         if digest::counts(path) {
             self.digest = self.digest.wrapping_sub(digest::from_prefix(crc, &record.persisted()).into());
         }
-        self.index.remove(super::index::Index::hash(parent, record.name()), node);
+        let hash = self.index.hash(parent, record.name());
+        self.index.remove(hash, node);
         match prev.some() {
             Some(prev) => self.nodes.get_mut(prev).next = next,
             None => self.nodes.get_mut(parent).first_child = next,

@@ -4,7 +4,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Tree;
-use super::index::Index;
 use super::node::NodeId;
 use crate::text::Text;
 
@@ -18,7 +17,7 @@ impl Tree {
     }
 
     pub(super) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
-        self.index.find(Index::hash(parent, name), |id| {
+        self.index.find(self.index.hash(parent, name), |id| {
             let node = self.nodes.get(id);
             node.parent == parent && node.name() == name
         })

@@ -24,18 +24,20 @@ struct Entry {
 pub(super) struct Index {
     tables: CowVec<HashTable<Entry>>,
     len: usize,
+    hasher: FixedState,
 }
 
 impl Index {
-    pub(super) fn new() -> Self {
+    /// An empty one. Who knows the seed can name nodes so that they collide.
+    pub(super) fn new(seed: u64) -> Self {
         let mut tables = CowVec::new();
         tables.push(HashTable::new());
-        Self { tables, len: 0 }
+        Self { tables, len: 0, hasher: FixedState::with_seed(seed) }
     }
 
     /// The hash under which a node is found.
-    pub(super) fn hash(parent: NodeId, name: &str) -> u32 {
-        let mut h = FixedState::default().build_hasher();
+    pub(super) fn hash(&self, parent: NodeId, name: &str) -> u32 {
+        let mut h = self.hasher.build_hasher();
         h.write_u32(parent.0);
         h.write(name.as_bytes());
         (h.finish() >> 32) as u32
@@ -95,4 +97,56 @@ impl Index {
 const fn spread(hash: u32) -> u64 {
     let x = (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x ^ (x >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    fn has(index: &Index, id: u32) -> bool {
+        let hash = index.hash(NodeId(id / 7), &std::format!("n{id}"));
+        index.find(hash, |found| found.0 == id).is_some()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn it_finds_exactly_what_is_in_it_while_it_grows_and_its_clones_stand_still(
+            seed: u64,
+            runs in proptest::collection::vec((any::<bool>(), 1..5_000u32, 1..1_500u32), 1..12),
+        ) {
+            let (mut index, mut model) = (Index::new(seed), BTreeSet::new());
+            let mut kept = Vec::new();
+            for (insert, from, len) in runs {
+                kept.push((index.clone(), model.clone()));
+                for id in from..from + len {
+                    let hash = index.hash(NodeId(id / 7), &std::format!("n{id}"));
+                    if insert && model.insert(id) {
+                        index.insert(hash, NodeId(id));
+                    } else if !insert && model.remove(&id) {
+                        index.remove(hash, NodeId(id));
+                    }
+                }
+            }
+            kept.push((index, model));
+            for (index, model) in kept {
+                prop_assert_eq!(index.len, model.len());
+                prop_assert!((1..6_500).all(|id| has(&index, id) == model.contains(&id)));
+            }
+        }
+    }
+
+    #[test]
+    fn tables_stay_small_however_many_there_are() {
+        let mut index = Index::new(1);
+        for id in 1..40_000 {
+            index.insert(index.hash(NodeId(id % 3), &std::format!("n{id}")), NodeId(id));
+        }
+        let largest = (0..index.tables.len()).map(|i| index.tables.get(i).len()).max();
+        assert!(index.tables.len() >= 40_000 / TABLE_TARGET);
+        assert!(largest < Some(3 * TABLE_TARGET), "{largest:?}");
+    }
 }

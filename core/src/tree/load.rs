@@ -29,7 +29,12 @@ impl Default for TreeLoader {
 impl TreeLoader {
     /// An empty one.
     pub fn new() -> Self {
-        Self { tree: Tree::bare(), root_seen: false, renumbered: BTreeMap::new(), large: Vec::new() }
+        Self::with_hash_seed(0)
+    }
+
+    /// The same with a seed for the index ([`Tree::with_hash_seed`]).
+    pub fn with_hash_seed(seed: u64) -> Self {
+        Self { tree: Tree::bare(seed), root_seen: false, renumbered: BTreeMap::new(), large: Vec::new() }
     }
 
     /// A session of the table.

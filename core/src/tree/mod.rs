@@ -137,18 +137,24 @@ pub enum TxnResult {
 impl Tree {
     /// A fresh database: `/`, `/zookeeper`, `/zookeeper/quota`, `/zookeeper/config`; zxid 0.
     pub fn new() -> Self {
-        let mut tree = Self::bare();
+        Self::with_hash_seed(0)
+    }
+
+    /// The same with a seed for the index, which clients should not be able to guess. Nothing that a client, a disk or
+    /// another server sees depends on it.
+    pub fn with_hash_seed(seed: u64) -> Self {
+        let mut tree = Self::bare(seed);
         tree.place_root(Some(b""), acl::OPEN, &StatPersisted::default());
         tree.add_reserved();
         tree
     }
 
     /// Without even a root.
-    fn bare() -> Self {
+    fn bare(hash_seed: u64) -> Self {
         Self {
             nodes: Slab::new(),
             root: NodeId::NIL,
-            index: Index::new(),
+            index: Index::new(hash_seed),
             acls: AclTable::new(),
             sessions: Sessions::new(),
             ephemerals: Ephemerals::new(),

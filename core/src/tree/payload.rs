@@ -64,6 +64,12 @@ impl Payload {
         unsafe { self.0.as_ref() }
     }
 
+    /// References to this allocation.
+    #[cfg(test)]
+    pub(super) fn refs(&self) -> u32 {
+        self.header().refs.load(Ordering::Acquire)
+    }
+
     /// The node's own name (the last component of its path).
     pub(super) fn name(&self) -> &str {
         let len = self.header().name_len as usize;
@@ -190,6 +196,6 @@ mod tests {
             })
             .collect();
         workers.into_iter().for_each(|w| w.join().expect("no worker panics"));
-        assert_eq!(p.header().refs.load(Ordering::Acquire), 1);
+        assert_eq!(p.refs(), 1);
     }
 }

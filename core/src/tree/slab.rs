@@ -58,3 +58,52 @@ impl Slab {
         self.free = id;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::payload::Payload;
+    use crate::wire::records::StatPersisted;
+    use std::vec::Vec;
+
+    /// More than one mid of leaves.
+    const MANY: u32 = 6_000;
+
+    #[test]
+    fn payloads_are_dropped_with_the_last_slab_that_has_them_and_slots_are_used_again() {
+        let payload = Payload::new("counted", Some(b"data"));
+        let record = || Record::new(payload.clone(), 0, 0, &StatPersisted::default());
+        let mut slab = Slab::new();
+        let ids: Vec<_> = (0..MANY).map(|_| slab.insert(record())).collect();
+        assert_eq!(payload.refs(), 1 + MANY);
+
+        let view = slab.clone();
+        assert_eq!(payload.refs(), 1 + MANY, "a clone copies nothing");
+        ids.iter().for_each(|id| slab.remove(*id));
+        assert_eq!(payload.refs(), 1 + MANY, "the view still has all of them");
+        assert!(ids.iter().all(|id| view.get(*id).name() == "counted"));
+        assert!(ids.iter().all(|id| slab.get(*id).payload.is_none()));
+        drop(view);
+        assert_eq!(payload.refs(), 1);
+
+        let mut again: Vec<_> = (0..MANY).map(|_| slab.insert(record())).collect();
+        again.sort_unstable();
+        assert_eq!(again, ids, "no slot is lost and none is new");
+        assert!(slab.insert(record()) > ids[ids.len() - 1]);
+        drop(slab);
+        assert_eq!(payload.refs(), 1);
+    }
+
+    #[test]
+    fn a_write_under_a_view_copies_one_leaf() {
+        let payload = Payload::new("counted", None);
+        let mut slab = Slab::new();
+        let ids: Vec<_> = (0..MANY)
+            .map(|_| slab.insert(Record::new(payload.clone(), 0, 0, &StatPersisted::default())))
+            .collect();
+        let view = slab.clone();
+        slab.get_mut(ids[3_000]).version = 7;
+        assert_eq!(payload.refs(), 1 + MANY + LEAF as u32);
+        assert_eq!((view.get(ids[3_000]).version, slab.get(ids[3_000]).version), (0, 7));
+    }
+}
