@@ -273,7 +273,7 @@ impl Scene {
                         if let (TxnResult::SessionCreated, Some(conn)) = (&result, origin) {
                             self.serving.insert(conn, txn.header.session);
                         }
-                        let who = origin.map_or("nobody".into(), |conn| format!("c{}", conn.0));
+                        let who = origin.map_or_else(|| "nobody".into(), |conn| format!("c{}", conn.0));
                         writeln!(said, "{who}: {} {}", txn.header.zxid, show_result(&result)).unwrap();
                     }
                 }

@@ -31,7 +31,7 @@ async fn the_rust_client_finds_every_operation() -> Result<()> {
     ensure!(client.check_stat("/absent").await?.is_none());
     client.sync("/r").await?;
 
-    client.auth("digest".into(), b"bob:pw").await?;
+    client.auth("digest", b"bob:pw").await?;
     let creator = CreateMode::Persistent.with_acls(Acls::creator_all());
     client.create("/r/own", b"x", &creator).await?;
     let (acl, _) = client.get_acl("/r/own").await?;
