@@ -4,10 +4,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+pub mod epochs;
+pub mod layout;
 pub mod planner;
 pub mod purge;
 pub mod recovery;
+mod snappy;
 pub mod snapshot;
+pub mod snapshot_reader;
+mod stream;
+pub mod txnlog;
 
 /// Which directory a file is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +103,8 @@ pub struct DiskConfig {
     pub digest: bool,
     /// `jute.maxbuffer` + extrasize: the longest record, bytes.
     pub record_max: usize,
+    /// Seeds the hashing of the tree's index ([`crate::tree::Tree::with_hash_seed`]).
+    pub hash_seed: u64,
 }
 
 /// How snapshots are compressed, and what their name ends in.

@@ -1,12 +1,27 @@
 //! From files to a tree (disk format §7).
+//!
+//! The newest snapshot that reads with right checksums, and every logged txn behind it, in order and without a hole.
+//! Nothing on the disk is changed here: what should change is in [`Recovered::repairs`], and a driver carries it out before
+//! anything else. Recovering again, before or after the repairs, yields the same.
+//!
+//! Where Java goes on and data that was promised may be missing, this refuses: a hole in the zxids of an epoch (also
+//! between snapshot and log), and damage in a log that no power cut explains ([`super::txnlog`]).
 
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
 
-use super::FileOp;
+use super::snapshot_reader::{SnapshotDigest, SnapshotParser};
+use super::stream::Decompressor;
+use super::txnlog::{LogEnd, LogReader, Record};
+use super::{Dir, DiskConfig, FileName, FileOp, Vfs, layout, purge, snapshot};
+use crate::error::DiskFault;
 use crate::event::Event;
 use crate::ids::Zxid;
-use crate::tree::Tree;
+use crate::tree::{ApplyMode, Changes, Tree};
 use crate::wire::txn::Txn;
 
 /// What recovery found.
@@ -24,11 +39,261 @@ pub struct Recovered {
     pub repairs: Vec<FileOp>,
 }
 
+/// How many replayed txns are kept (Java: `commitLogCount`).
+pub const RECENT: usize = 500;
+/// How many snapshots are tried (Java: 100).
+const CANDIDATES: usize = 100;
+/// Bytes asked for at a time.
+const PIECE: usize = 1 << 20;
+
 /// Reads snapshots and logs and replays them. Refuses, naming file and offset, whenever data that was promised might
 /// be missing; changes nothing on disk (what should change is in [`Recovered::repairs`]).
-pub fn recover(
-    _vfs: &mut impl super::Vfs,
-    _config: &super::DiskConfig,
-) -> Result<Recovered, crate::error::DiskFault> {
-    unreachable!("written by the disk room")
+pub fn recover(vfs: &mut impl Vfs, config: &DiskConfig) -> Result<Recovered, DiskFault> {
+    let mut events = Vec::new();
+    let logs = list_logs(vfs)?;
+    let base = match newest_snapshot(vfs, config, &mut events)? {
+        Some(base) => base,
+        None => without_snapshot(vfs, config, &logs)?,
+    };
+    let (tree, digest) = base;
+    let replay = Replay {
+        last: tree.last_zxid(),
+        tree,
+        config,
+        snapshot_digest: digest,
+        recent: VecDeque::new(),
+        events,
+        repairs: Vec::new(),
+        changes: Changes::new(),
+        mismatch_told: false,
+    };
+    replay.run(vfs, &logs)
+}
+
+/// A log file: first zxid by its name, name, size.
+type LogFile = (Zxid, String, u64);
+
+fn list_logs(vfs: &mut impl Vfs) -> Result<Vec<LogFile>, DiskFault> {
+    let all = vfs.list(Dir::Log).map_err(|error| list_error(Dir::Log, error))?;
+    let mut logs: Vec<LogFile> =
+        all.into_iter().filter_map(|(name, size)| Some((layout::log_zxid(&name)?, name, size))).collect();
+    logs.sort_unstable();
+    Ok(logs)
+}
+
+fn list_error(dir: Dir, error: String) -> DiskFault {
+    DiskFault::Io { file: format!("{dir:?} directory"), op: "list", error }
+}
+
+/// No snapshot is usable: a new database, or a refusal.
+fn without_snapshot(
+    vfs: &mut impl Vfs,
+    config: &DiskConfig,
+    logs: &[LogFile],
+) -> Result<(Tree, Option<SnapshotDigest>), DiskFault> {
+    let snapshots = vfs.list(Dir::Snap).map_err(|error| list_error(Dir::Snap, error))?;
+    let broken: Vec<_> = snapshots.iter().filter(|(name, _)| layout::snapshot(name).is_some()).collect();
+    let finished = broken.iter().filter(|(name, _)| !name.ends_with(".tmp")).count();
+    if finished > 0 {
+        let what = format!("none of the {finished} snapshots in it can be read");
+        return Err(DiskFault::Missing { file: String::from("version-2"), what });
+    }
+    for (_, name, size) in logs {
+        let file = FileName { dir: Dir::Log, name: name.clone() };
+        let mut reader = LogReader::open(vfs, file, *size, config.record_max)?;
+        if reader.next_record()?.is_some() && !config.trust_empty {
+            let what = format!(
+                "there is no snapshot, though {name} holds transactions (snapshot.trust.empty is false)"
+            );
+            return Err(DiskFault::Missing { file: String::from("version-2"), what });
+        }
+    }
+    Ok((Tree::with_hash_seed(config.hash_seed), None))
+}
+
+fn newest_snapshot(
+    vfs: &mut impl Vfs,
+    config: &DiskConfig,
+    events: &mut Vec<Event>,
+) -> Result<Option<(Tree, Option<SnapshotDigest>)>, DiskFault> {
+    let all = vfs.list(Dir::Snap).map_err(|error| list_error(Dir::Snap, error))?;
+    let mut candidates: Vec<_> =
+        all.into_iter().filter_map(|(name, size)| Some((layout::snapshot(&name)?, name, size))).collect();
+    // Finished ones first, each kind newest first.
+    candidates.sort_unstable_by(|a, b| {
+        (a.0.temporary, core::cmp::Reverse(a.0.zxid), &a.1).cmp(&(
+            b.0.temporary,
+            core::cmp::Reverse(b.0.zxid),
+            &b.1,
+        ))
+    });
+    for (named, name, size) in candidates.into_iter().take(CANDIDATES) {
+        if !purge::is_whole(vfs, named.compression, &name, size)? {
+            let why = snapshot::describe(named.compression);
+            events.push(Event::SnapshotSkipped { file: name, why });
+            continue;
+        }
+        match read_snapshot(vfs, config, named, &name) {
+            Ok(read) => return Ok(Some(read)),
+            Err(DiskFault::Corrupt { file, offset, what }) => {
+                events.push(Event::SnapshotSkipped { file, why: format!("at byte {offset}: {what}") });
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(None)
+}
+
+/// Reads one snapshot file. The tree is as of the zxid in its name, if it is exact; a fuzzy one has effects of later txns.
+pub fn read_snapshot(
+    vfs: &mut impl Vfs,
+    config: &DiskConfig,
+    named: layout::SnapshotName,
+    name: &str,
+) -> Result<(Tree, Option<SnapshotDigest>), DiskFault> {
+    let file = FileName { dir: Dir::Snap, name: String::from(name) };
+    let corrupt = |offset, what| DiskFault::Corrupt { file: layout::shown(&file), offset, what };
+    let mut parser = SnapshotParser::new(config.record_max, config.hash_seed);
+    let mut decompressor = Decompressor::new(named.compression);
+    let mut at = 0;
+    loop {
+        let piece: Bytes = vfs.read_at(&file, at, PIECE).map_err(|error| DiskFault::Io {
+            file: layout::shown(&file),
+            op: "read",
+            error,
+        })?;
+        if piece.is_empty() {
+            break;
+        }
+        let input: &mut BytesMut = parser.input();
+        decompressor.push(&piece, input).map_err(|what| corrupt(at, what))?;
+        at += piece.len() as u64;
+        parser.advance().map_err(|(offset, what)| corrupt(offset, what))?;
+    }
+    decompressor.finish().map_err(|what| corrupt(at, what))?;
+    parser.finish(named.zxid).map_err(|(offset, what)| corrupt(offset, what))
+}
+
+/// The log over a snapshot.
+struct Replay<'a> {
+    tree: Tree,
+    last: Zxid,
+    config: &'a DiskConfig,
+    snapshot_digest: Option<SnapshotDigest>,
+    recent: VecDeque<Arc<Txn>>,
+    events: Vec<Event>,
+    repairs: Vec<FileOp>,
+    changes: Changes,
+    mismatch_told: bool,
+}
+
+impl Replay<'_> {
+    fn run(mut self, vfs: &mut impl Vfs, logs: &[LogFile]) -> Result<Recovered, DiskFault> {
+        self.compare_snapshot();
+        // The last file that begins at or before the snapshot may hold what follows it, unless that begins a file itself.
+        let next = logs.iter().position(|(zxid, ..)| Some(*zxid) == self.last.next());
+        let first = next.or_else(|| logs.iter().rposition(|(zxid, ..)| *zxid <= self.last)).unwrap_or(0);
+        for (i, log) in logs.iter().enumerate().skip(first) {
+            self.file(vfs, log, i + 1 == logs.len())?;
+        }
+        let Self { tree, last, recent, events, repairs, .. } = self;
+        assert!(
+            last == tree.last_zxid(),
+            "invariant: all that was read was replayed: {last}, not {}",
+            tree.last_zxid()
+        );
+        Ok(Recovered { tree, last_zxid: last, recent: recent.into(), events, repairs })
+    }
+
+    fn file(&mut self, vfs: &mut impl Vfs, (_, name, size): &LogFile, newest: bool) -> Result<(), DiskFault> {
+        let file = FileName { dir: Dir::Log, name: name.clone() };
+        let mut reader = LogReader::open(vfs, file.clone(), *size, self.config.record_max)?;
+        let mut records = 0;
+        while let Some(record) = reader.next_record()? {
+            records += 1;
+            if !record.has_end {
+                self.complete(&file, &record);
+            }
+            self.record(&file, &record)?;
+        }
+        let end = reader.end().expect("invariant: a reader without a record has an end");
+        if let LogEnd::Torn { offset } = end {
+            self.events.push(Event::TornTailDropped { file: name.clone(), offset });
+        }
+        match end {
+            // Nothing in it was ever promised, and a file of this name may be begun again.
+            _ if records == 0 && newest && (*size < super::txnlog::HEADER_LEN || end != LogEnd::Clean) => {
+                self.repairs.push(FileOp::Unlink(file));
+                self.repairs.push(FileOp::SyncDir(Dir::Log));
+            }
+            // Behind the cut there may be records of the torn batch: neither Java nor a later start should meet them.
+            LogEnd::Torn { offset } if offset >= super::txnlog::HEADER_LEN => {
+                self.repairs.push(FileOp::SetLen { file: file.clone(), len: offset });
+                self.repairs.push(FileOp::SyncData(file));
+            }
+            LogEnd::Torn { .. } | LogEnd::Clean => {}
+        }
+        Ok(())
+    }
+
+    /// All of a record was written but its last byte: it counts, and gets what it lacks.
+    fn complete(&mut self, file: &FileName, record: &Record) {
+        let bytes = Bytes::from_static(b"B");
+        self.repairs.push(FileOp::WriteAt { file: file.clone(), offset: record.end() - 1, bytes });
+        self.repairs.push(FileOp::SyncData(file.clone()));
+    }
+
+    fn record(&mut self, file: &FileName, record: &Record) -> Result<(), DiskFault> {
+        let txn = record.txn(file)?;
+        let zxid = txn.header.zxid;
+        if zxid <= self.last {
+            return Ok(());
+        }
+        let same_epoch = zxid.epoch() == self.last.epoch();
+        // The first txn of an epoch may have any counter (quorum protocol, Part D 13).
+        let begins_epoch = self.last.counter() == 0 && self.last.epoch() > 0;
+        if same_epoch && Some(zxid) != self.last.next() && !begins_epoch {
+            return Err(DiskFault::Gap {
+                file: layout::shown(file),
+                offset: record.offset,
+                last: self.last,
+                found: zxid,
+            });
+        }
+        self.tree.apply(&txn, ApplyMode::Replay, &mut self.changes);
+        self.last = zxid;
+        self.compare(&txn);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Arc::new(txn));
+        Ok(())
+    }
+
+    fn compare_snapshot(&mut self) {
+        if let Some(SnapshotDigest { zxid, digest }) = self.snapshot_digest
+            && zxid == self.last
+        {
+            self.expect_digest(digest);
+        }
+    }
+
+    fn compare(&mut self, txn: &Txn) {
+        self.compare_snapshot();
+        // Before the snapshot's own zxid is reached a fuzzy tree has effects that its txns do not have yet.
+        let fuzzy = self.snapshot_digest.is_some_and(|snapshot| snapshot.zxid > self.last);
+        if let Some(digest) = &txn.digest
+            && digest.version == crate::tree::digest::VERSION
+            && !fuzzy
+        {
+            self.expect_digest(digest.digest as u64);
+        }
+    }
+
+    fn expect_digest(&mut self, expected: u64) {
+        if self.tree.digest() != expected && !self.mismatch_told {
+            self.mismatch_told = true;
+            self.events.push(Event::DigestMismatch { zxid: self.last });
+        }
+    }
 }

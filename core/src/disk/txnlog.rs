@@ -1,0 +1,304 @@
+//! The transaction log: its bytes, and a reader that tells a torn end from damage (disk format §3).
+//!
+//! ```text
+//! file   = header, record*, zero padding
+//! header = "ZKLG" | i32 version = 2 | i64 dbid = 0                              16 bytes
+//! record = i64 checksum | i32 length | length bytes | byte 'B'                  13 + length bytes
+//! ```
+//!
+//! **What a power cut leaves.** [`super::planner`] writes a batch of records behind everything that is durable, into zeros,
+//! and syncs it. Until that is done any subset of the batch's 512-byte sectors may be on the disk; the others read as the
+//! zeros that were there. Nobody was promised any of it. So a record that does not check out is *torn* if the part of it in
+//! at least one sector is all zeros (or lies beyond the end of the file), and if whatever else there is behind it fits into
+//! one batch ([`BATCH_MAX`]). The log ends before it.
+//!
+//! **What rot leaves** are bits that were never written. A record that does not check out and has no sector of zeros was
+//! durable once, may have been promised, and so may everything behind it: the reader refuses, naming file and offset. Java
+//! stops silently or fails, depending on the record's last byte; dropping records that follow is how promised txns get
+//! lost (bug museum P29).
+
+use alloc::format;
+use alloc::string::String;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{FileName, Vfs, layout};
+use crate::error::DiskFault;
+use crate::ids::Zxid;
+use crate::wire::txn::Txn;
+
+/// Bytes of a file's header.
+pub const HEADER_LEN: u64 = 16;
+/// The first bytes of every log file.
+pub const HEADER: [u8; HEADER_LEN as usize] = *b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0";
+/// Bytes of a record besides its txn.
+pub const OVERHEAD: u64 = 13;
+/// A record's last byte.
+const END: u8 = b'B';
+/// A disk writes so many bytes at once or not at all.
+pub const SECTOR: u64 = 512;
+/// The most that a batch of the planner may hold, so that it can be told what a power cut tore. Bytes.
+pub const BATCH_MAX: u64 = 16 << 20;
+
+/// Appends a record.
+pub fn put_record(txn: &[u8], out: &mut BytesMut) {
+    out.reserve(txn.len() + OVERHEAD as usize);
+    out.put_i64(i64::from(adler(txn)));
+    out.put_i32(i32::try_from(txn.len()).expect("limit: a txn is far smaller than 2 GiB"));
+    out.put_slice(txn);
+    out.put_u8(END);
+}
+
+fn adler(bytes: &[u8]) -> u32 {
+    let mut sum = adler2::Adler32::new();
+    sum.write_slice(bytes);
+    sum.checksum()
+}
+
+/// One record that checks out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it begins in its file.
+    pub offset: u64,
+    /// The txn's bytes.
+    pub bytes: Bytes,
+    /// False if its last byte is missing, though the checksum holds: all of it was written but that.
+    pub has_end: bool,
+}
+
+impl Record {
+    /// Where it ends.
+    pub fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64 + OVERHEAD
+    }
+
+    /// The txn's zxid, without decoding the rest.
+    pub fn zxid(&self) -> Option<Zxid> {
+        self.bytes.get(12..20).and_then(|b| b.try_into().ok()).map(|b| Zxid(i64::from_be_bytes(b)))
+    }
+
+    /// The txn.
+    pub fn txn(&self, file: &FileName) -> Result<Txn, DiskFault> {
+        Txn::decode(self.bytes.clone())
+            .map_err(|e| corrupt(file, self.offset, format!("its txn does not decode: {e}")))
+    }
+}
+
+/// How the records of a file end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogEnd {
+    /// Behind the last record there are only zeros, or nothing.
+    Clean,
+    /// What begins here was torn by a power cut.
+    Torn {
+        /// Where the first record that is lost begins.
+        offset: u64,
+    },
+}
+
+/// Reads one log file, a large piece at a time.
+#[derive(Debug)]
+pub struct LogReader<'a, V> {
+    vfs: &'a mut V,
+    file: FileName,
+    /// As listed. Bytes.
+    size: u64,
+    record_max: usize,
+    buffer: BytesMut,
+    /// Offset in the file of the buffer's first byte.
+    at: u64,
+    end: Option<LogEnd>,
+}
+
+/// Bytes asked for at a time.
+const PIECE: usize = 1 << 20;
+
+impl<'a, V: Vfs> LogReader<'a, V> {
+    /// Opens a file of `size` bytes. A file without even a header has no records; one whose header is not there though
+    /// more is was torn before anything in it could be promised.
+    pub fn open(vfs: &'a mut V, file: FileName, size: u64, record_max: usize) -> Result<Self, DiskFault> {
+        let mut reader = Self { vfs, file, size, record_max, buffer: BytesMut::new(), at: 0, end: None };
+        if size < HEADER_LEN {
+            reader.end = Some(if size == 0 { LogEnd::Clean } else { LogEnd::Torn { offset: 0 } });
+            return Ok(reader);
+        }
+        reader.fill(HEADER_LEN as usize)?;
+        if reader.buffer.starts_with(&HEADER[..4]) {
+            reader.skip(HEADER_LEN);
+        } else if reader.buffer[..HEADER_LEN as usize].iter().all(|b| *b == 0) {
+            let end = reader.judge_zeros(0)?;
+            reader.end = Some(end);
+        } else {
+            return Err(corrupt(&reader.file, 0, String::from("expected the magic ZKLG at its beginning")));
+        }
+        Ok(reader)
+    }
+
+    /// The next record; `None` at the end, which [`Self::end`] then describes.
+    pub fn next_record(&mut self) -> Result<Option<Record>, DiskFault> {
+        if self.end.is_some() {
+            return Ok(None);
+        }
+        let offset = self.at;
+        if !self.fill(12)? {
+            self.end = Some(self.judge_rest(offset)?);
+            return Ok(None);
+        }
+        let checksum = i64::from_be_bytes(self.buffer[..8].try_into().expect("8 bytes"));
+        let length = i32::from_be_bytes(self.buffer[8..12].try_into().expect("4 bytes"));
+        if length == 0 {
+            self.end = Some(self.judge_zeros(offset)?);
+            return Ok(None);
+        }
+        let Some(length) = usize::try_from(length).ok().filter(|length| *length <= self.record_max) else {
+            let what = format!("a record's length is {length}, expected at most {}", self.record_max);
+            return Err(corrupt(&self.file, offset, what));
+        };
+        let whole = self.fill(length + OVERHEAD as usize)?;
+        if !whole && self.buffer.len() < length + 12 {
+            // The file ends within the record: nothing can follow it.
+            self.end = Some(LogEnd::Torn { offset });
+            return Ok(None);
+        }
+        let sound = i64::from(adler(&self.buffer[12..12 + length])) == checksum;
+        let has_end = self.buffer.get(12 + length) == Some(&END);
+        // The last byte proves nothing that the checksum does not; if all else is there, so is the txn.
+        let end_is_lost = self.buffer.get(12 + length).is_none_or(|b| *b == 0);
+        if !sound || !(has_end || end_is_lost) {
+            self.end = Some(self.judge_damage(offset, length as u64 + OVERHEAD)?);
+            return Ok(None);
+        }
+        self.buffer.advance(12);
+        let bytes = self.buffer.split_to(length).freeze();
+        if !self.buffer.is_empty() {
+            self.buffer.advance(1);
+        }
+        self.at = offset + length as u64 + OVERHEAD;
+        Ok(Some(Record { offset, bytes, has_end }))
+    }
+
+    /// How the records end, once [`Self::next_record`] has said that they do.
+    pub const fn end(&self) -> Option<LogEnd> {
+        self.end
+    }
+
+    /// Where the next record would begin.
+    pub const fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// Makes at least `n` bytes available, or all that are left; false in that case.
+    fn fill(&mut self, n: usize) -> Result<bool, DiskFault> {
+        while self.buffer.len() < n {
+            let from = self.at + self.buffer.len() as u64;
+            let piece = self.read(from, PIECE.max(n - self.buffer.len()))?;
+            if piece.is_empty() {
+                return Ok(false);
+            }
+            self.buffer.extend_from_slice(&piece);
+        }
+        Ok(true)
+    }
+
+    fn read(&mut self, offset: u64, len: usize) -> Result<Bytes, DiskFault> {
+        let file = &self.file;
+        let io = |error| DiskFault::Io { file: layout::shown(file), op: "read", error };
+        self.vfs.read_at(&self.file, offset, len).map_err(io)
+    }
+
+    fn skip(&mut self, n: u64) {
+        self.buffer.advance(n as usize);
+        self.at += n;
+    }
+
+    /// Fewer bytes are left than a record's head has.
+    fn judge_rest(&self, offset: u64) -> Result<LogEnd, DiskFault> {
+        if self.buffer.iter().all(|b| *b == 0) { Ok(LogEnd::Clean) } else { Ok(LogEnd::Torn { offset }) }
+    }
+
+    /// A record's length is 0: padding, unless something follows; then a sector was lost.
+    fn judge_zeros(&mut self, offset: u64) -> Result<LogEnd, DiskFault> {
+        let Some((first, last)) = self.content_after(offset)? else { return Ok(LogEnd::Clean) };
+        // Within the first twelve bytes only the high half of the checksum may be zero in a record that was written.
+        let lost = first >= offset + 8 || first / SECTOR > offset / SECTOR;
+        self.torn_if(lost && last - offset < BATCH_MAX, offset, "zeros, and records behind them")
+    }
+
+    /// A record does not check out: torn if one of its sectors was never written.
+    fn judge_damage(&mut self, offset: u64, len: u64) -> Result<LogEnd, DiskFault> {
+        let last = self.content_after(offset)?.map_or(offset, |(_, last)| last);
+        let lost = self.has_lost_sector(offset, len)?;
+        let what = "a record that its checksum or its last byte contradicts, and that no power cut tore";
+        self.torn_if(lost && last - offset < BATCH_MAX, offset, what)
+    }
+
+    fn torn_if(&self, torn: bool, offset: u64, what: &str) -> Result<LogEnd, DiskFault> {
+        if torn { Ok(LogEnd::Torn { offset }) } else { Err(corrupt(&self.file, offset, String::from(what))) }
+    }
+
+    /// True if the part of `offset..offset + len` in one of the sectors is all zeros. The first four bytes of a record are
+    /// always zero, and so prove nothing.
+    fn has_lost_sector(&mut self, offset: u64, len: u64) -> Result<bool, DiskFault> {
+        let end = offset + len;
+        let mut from = offset;
+        while from < end {
+            let to = ((from / SECTOR + 1) * SECTOR).min(end);
+            let part = self.read(from, (to - from) as usize)?;
+            let beyond_file = (part.len() as u64) < to - from;
+            let telling = to > offset + 4;
+            if telling && (beyond_file || part.iter().all(|b| *b == 0)) {
+                return Ok(true);
+            }
+            from = to;
+        }
+        Ok(false)
+    }
+
+    /// First and last byte from `offset` on that is not zero.
+    fn content_after(&mut self, offset: u64) -> Result<Option<(u64, u64)>, DiskFault> {
+        let mut found: Option<(u64, u64)> = None;
+        let mut from = offset;
+        while from < self.size {
+            let piece = self.read(from, PIECE)?;
+            if piece.is_empty() {
+                break;
+            }
+            let first = piece.iter().position(|b| *b != 0);
+            if let (Some(first), Some(last)) = (first, piece.iter().rposition(|b| *b != 0)) {
+                let (first, last) = (from + first as u64, from + last as u64);
+                found = Some((found.map_or(first, |(first, _)| first), last));
+            }
+            from += piece.len() as u64;
+        }
+        Ok(found)
+    }
+}
+
+/// Decodes a log file that is in memory: every record's txn, then how they end.
+pub fn decode(bytes: &Bytes, record_max: usize) -> Result<(alloc::vec::Vec<Txn>, LogEnd), DiskFault> {
+    let file = layout::log_name(Zxid::ZERO);
+    let mut vfs = One(bytes.clone());
+    let mut reader = LogReader::open(&mut vfs, file.clone(), bytes.len() as u64, record_max)?;
+    let mut txns = alloc::vec::Vec::new();
+    while let Some(record) = reader.next_record()? {
+        txns.push(record.txn(&file)?);
+    }
+    Ok((txns, reader.end().expect("the records have ended")))
+}
+
+/// One file.
+struct One(Bytes);
+
+impl Vfs for One {
+    fn list(&mut self, _: super::Dir) -> Result<alloc::vec::Vec<(String, u64)>, String> {
+        Ok(alloc::vec::Vec::new())
+    }
+
+    fn read_at(&mut self, _: &FileName, offset: u64, len: usize) -> Result<Bytes, String> {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
+        Ok(self.0.slice(from..from.saturating_add(len).min(self.0.len())))
+    }
+}
+
+pub(super) fn corrupt(file: &FileName, offset: u64, what: String) -> DiskFault {
+    DiskFault::Corrupt { file: layout::shown(file), offset, what }
+}

@@ -1,0 +1,301 @@
+//! The order of all commits, judged as it grows: who asked, what it should have become, what it did (I03, I20, I22, I25-I27).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use zk_core::ids::{SessionId, Zxid};
+use zk_core::tree::{Tree, TxnResult};
+use zk_core::wire::records::Id;
+use zk_core::wire::request::Request;
+use zk_core::wire::txn::{Txn, TxnBody};
+
+use super::invariant::{Invariant, Violation, ensure};
+use super::judge::{self, Asked};
+use super::states::{States, Told};
+
+/// A request that is on its way, or whose outcome its client never learnt.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// What is asked.
+    pub request: Arc<Request>,
+    /// By whom.
+    pub identities: Arc<[Id]>,
+}
+
+/// One commit.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The txn.
+    pub txn: Arc<Txn>,
+    /// The tree's digest after it.
+    pub digest: u64,
+    /// What watchers hear.
+    pub told: Arc<[Told]>,
+    /// What its client hears.
+    pub result: Arc<TxnResult>,
+}
+
+/// All commits so far.
+#[derive(Clone, Debug, Default)]
+pub struct Commits {
+    states: States,
+    /// Chunks behind `Arc`, so that forking a world does not copy its history.
+    full: Vec<Arc<Vec<Committed>>>,
+    open: Vec<Committed>,
+    asking: BTreeMap<(SessionId, i32), Asking>,
+    /// Where each answered-for request ended, until its client has heard.
+    outcomes: BTreeMap<(SessionId, i32), usize>,
+}
+
+const CHUNK: usize = 256;
+
+impl Commits {
+    /// Every state so far.
+    pub const fn states(&self) -> &States {
+        &self.states
+    }
+
+    /// How many commits.
+    pub fn len(&self) -> usize {
+        self.full.len() * CHUNK + self.open.len()
+    }
+
+    /// True if nothing was committed yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The `i`-th commit.
+    pub fn get(&self, i: usize) -> Option<&Committed> {
+        match self.full.get(i / CHUNK) {
+            Some(chunk) => chunk.get(i % CHUNK),
+            None => self.open.get(i - self.full.len() * CHUNK),
+        }
+    }
+
+    /// Index of the first commit after `zxid`.
+    pub fn after(&self, zxid: Zxid) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.get(middle).is_some_and(|c| c.txn.header.zxid <= zxid) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        low
+    }
+
+    /// The commit with this zxid.
+    pub fn at(&self, zxid: Zxid) -> Option<&Committed> {
+        let i = self.after(zxid).checked_sub(1)?;
+        self.get(i).filter(|c| c.txn.header.zxid == zxid)
+    }
+
+    /// The digest of the tree at `zxid`; that of the last commit up to it.
+    pub fn digest_at(&self, zxid: Zxid) -> u64 {
+        match self.after(zxid).checked_sub(1) {
+            Some(i) => self.get(i).expect("an index below the length").digest,
+            None => States::new().digest(),
+        }
+    }
+
+    /// A client sent a request that may become a txn.
+    pub fn ask(&mut self, session: SessionId, xid: i32, asking: Asking) {
+        self.asking.insert((session, xid), asking);
+    }
+
+    /// The outcome of a request, if it was committed; forgets it.
+    pub fn take_outcome(&mut self, session: SessionId, xid: i32) -> Option<&Committed> {
+        self.asking.remove(&(session, xid));
+        let i = self.outcomes.remove(&(session, xid))?;
+        self.get(i)
+    }
+
+    /// A node applied this txn; the first to do so commits it, everybody else must agree.
+    pub fn commit(&mut self, txn: &Arc<Txn>) -> Result<Option<&Committed>, Violation> {
+        let zxid = txn.header.zxid;
+        if zxid <= self.states.last() {
+            let known = self.at(zxid);
+            return match known {
+                Some(known) if *known.txn == **txn => Ok(None),
+                _ => Err(Violation {
+                    invariant: Invariant::I03,
+                    what: format!(
+                        "{txn:?} is applied as {zxid}, where {:?} was committed",
+                        known.map(|k| &k.txn)
+                    ),
+                }),
+            };
+        }
+        self.judge(txn)?;
+        let (result, told) = self.states.apply(txn);
+        self.check_result(txn, &result)?;
+        let key = (txn.header.session, txn.header.cxid);
+        if self.asking.remove(&key).is_some() {
+            self.outcomes.insert(key, self.len());
+        }
+        if matches!(txn.body, TxnBody::CloseSession { .. }) {
+            self.forget(txn.header.session);
+        }
+        let digest = self.states.digest();
+        self.open.push(Committed {
+            txn: Arc::clone(txn),
+            digest,
+            told: told.into(),
+            result: Arc::new(result),
+        });
+        if self.open.len() == CHUNK {
+            self.full.push(Arc::new(std::mem::take(&mut self.open)));
+        }
+        Ok(self.get(self.len() - 1))
+    }
+
+    /// Nothing of a closed session is committed any more; the outcome of its close is still to be heard.
+    fn forget(&mut self, session: SessionId) {
+        let of = (session, i32::MIN)..=(session, i32::MAX);
+        let gone: Vec<_> = self.asking.range(of).map(|(key, _)| *key).collect();
+        for key in gone {
+            self.asking.remove(&key);
+        }
+    }
+
+    fn judge(&self, txn: &Txn) -> Result<(), Violation> {
+        let header = &txn.header;
+        let life = self.states.session(header.session);
+        if let TxnBody::CreateSession { .. } = txn.body {
+            return ensure(life.is_none(), Invariant::I25, || {
+                format!("{} is given out twice", header.session)
+            });
+        }
+        ensure(
+            life.is_some_and(|life| life.closed.is_none()) || self.is_orphans_close(txn),
+            Invariant::I26,
+            || {
+                format!(
+                    "{} is a txn of {}, whose life is {life:?}: {:?}",
+                    header.zxid, header.session, txn.body
+                )
+            },
+        )?;
+        let Some(asking) = self.asking.get(&(header.session, header.cxid)) else {
+            // The server closes sessions by itself.
+            return match &txn.body {
+                TxnBody::CloseSession { .. } => self.expect(txn, &Request::CloseSession, &[]),
+                body => ensure(false, Invariant::I03, || {
+                    format!(
+                        "{} was not asked for: session {} cxid {}: {body:?}",
+                        header.zxid, header.session, header.cxid
+                    )
+                }),
+            };
+        };
+        self.expect(txn, &asking.request, &asking.identities)
+    }
+
+    /// A session that owns nodes and is in no table is closed though it never lived here.
+    fn is_orphans_close(&self, txn: &Txn) -> bool {
+        matches!(txn.body, TxnBody::CloseSession { .. })
+            && self.states.owned(txn.header.session).next().is_some()
+    }
+
+    fn expect(&self, txn: &Txn, request: &Request, identities: &[Id]) -> Result<(), Violation> {
+        let asked = Asked {
+            session: txn.header.session,
+            identities: identities.into(),
+            zxid: txn.header.zxid,
+            time: txn.header.time,
+        };
+        let Some(mut expected) = judge::expected(&self.states, &asked, request) else { return Ok(()) };
+        let mut found = txn.body.clone();
+        // The order of a close's list means nothing.
+        for body in [&mut expected, &mut found] {
+            if let TxnBody::CloseSession { paths: Some(paths) } = body {
+                paths.sort_unstable();
+            }
+        }
+        let invariant = if let TxnBody::Multi(_) = expected { Invariant::I22 } else { Invariant::I03 };
+        ensure(expected == found, invariant, || {
+            format!("{} should be {expected:?} for {request:?}, and is {found:?}", txn.header.zxid)
+        })
+    }
+
+    fn check_result(&self, txn: &Txn, result: &TxnResult) -> Result<(), Violation> {
+        let zxid = txn.header.zxid;
+        if let TxnBody::CloseSession { .. } = txn.body {
+            let left: Vec<_> = self.states.owned(txn.header.session).collect();
+            ensure(left.is_empty(), Invariant::I26, || {
+                format!("{zxid} closes {}, and leaves {left:?}", txn.header.session)
+            })?;
+        }
+        let contradicts = match (&txn.body, result) {
+            (TxnBody::Error { .. }, _) => false,
+            (TxnBody::Multi(entries), TxnResult::Multi(results)) => {
+                let failed = entries.iter().any(|entry| matches!(entry, TxnBody::Error { .. }));
+                !failed && results.iter().any(|result| matches!(result, TxnResult::Failed { .. }))
+            }
+            (_, result) => matches!(result, TxnResult::Failed { .. }),
+        };
+        ensure(!contradicts, Invariant::I21, || {
+            format!("{zxid} contradicts the state before it: {:?}: {result:?}", txn.body)
+        })?;
+        let Some(digest) = txn.digest else { return Ok(()) };
+        ensure(digest.digest as u64 == self.states.digest(), Invariant::I20, || {
+            format!("{zxid} says digest {:#x}, the model has {:#x}", digest.digest, self.states.digest())
+        })
+    }
+
+    /// Compares a whole tree with the states, at the tree's zxid: nodes, stats, data, ACLs, children, sessions.
+    pub fn compare(&self, tree: &Tree) -> Result<(), Violation> {
+        let at = tree.last_zxid();
+        let wrong =
+            |what: String| Err(Violation { invariant: Invariant::I20, what: format!("at {at}: {what}") });
+        if tree.digest() != self.digest_at(at) {
+            return wrong(format!("digest {:#x}, the model has {:#x}", tree.digest(), self.digest_at(at)));
+        }
+        let mut walk = tree.walk();
+        let mut walked = 0;
+        while let Some(step) = walk.next() {
+            walked += 1;
+            let Some(node) = self.states.node_at(step.path, at) else {
+                return wrong(format!("{} is in the tree and not in the model", step.path));
+            };
+            let found = (step.node.persisted(), step.node.data(), step.node.acl(), step.node.child_count());
+            let data = node.data.as_deref();
+            if found != (node.stat, data, Arc::clone(&node.acl), node.child_count as usize) {
+                return wrong(format!("{}: the tree has {found:?}, the model {node:?}", step.path));
+            }
+            let mut names: Vec<&str> = step.node.child_names().collect();
+            names.sort_unstable();
+            let expected = self.states.children_at(step.path, at);
+            if names != expected.iter().map(|name| name.as_str()).collect::<Vec<_>>() {
+                return wrong(format!(
+                    "children of {}: the tree has {names:?}, the model {expected:?}",
+                    step.path
+                ));
+            }
+        }
+        if at == self.states.last() && walked != self.states.count() {
+            return wrong(format!("{walked} nodes in the tree, {} in the model", self.states.count()));
+        }
+        let lives =
+            |life: super::states::Life| life.opened <= at && life.closed.is_none_or(|closed| closed > at);
+        for (id, timeout_ms) in tree.sessions() {
+            if !self.states.session(id).is_some_and(|life| lives(life) && life.timeout_ms == timeout_ms) {
+                return wrong(format!(
+                    "session {id} with {timeout_ms} ms is in the tree, the model has {:?}",
+                    self.states.session(id)
+                ));
+            }
+        }
+        if at == self.states.last() && tree.sessions().count() != self.states.living().count() {
+            return wrong(format!(
+                "{} sessions in the tree, {} in the model",
+                tree.sessions().count(),
+                self.states.living().count()
+            ));
+        }
+        Ok(())
+    }
+}

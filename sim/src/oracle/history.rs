@@ -1,0 +1,272 @@
+//! What every client did and heard, in its own order (I28, I32-I36, I38).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use zk_core::ids::{SessionId, Zxid};
+use zk_core::text::Text;
+use zk_core::tree::TxnResult;
+use zk_core::wire::client::op;
+use zk_core::wire::records::Id;
+use zk_core::wire::reply::Reply;
+use zk_core::wire::request::Request;
+
+use super::commits::{Asking, Commits, Committed};
+use super::invariant::{Invariant, Violation, ensure};
+use super::reads::{self, Answer};
+use super::watches::{Registry, Watching};
+
+/// A client of the simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u32);
+
+/// Something a client did or saw.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Its handshake was answered with a session.
+    Connected {
+        /// The session, new or old.
+        session: SessionId,
+        /// The identities that its requests will carry.
+        identities: Arc<[Id]>,
+    },
+    /// It sent a request.
+    Asked {
+        /// Its number.
+        xid: i32,
+        /// What it asks.
+        request: Arc<Request>,
+    },
+    /// A reply came.
+    Replied {
+        /// The number in it.
+        xid: i32,
+        /// The zxid in it.
+        zxid: Zxid,
+        /// The error in it, or 0.
+        err: i32,
+        /// The body, decoded as the reply to the oldest request that waits.
+        reply: Option<Reply>,
+    },
+    /// A watch event came.
+    Notified {
+        /// The zxid in its header.
+        zxid: Zxid,
+        /// Event type.
+        kind: i32,
+        /// The node.
+        path: Text,
+    },
+    /// The connection ended; what waited has an unknown outcome.
+    Lost,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    xid: i32,
+    request: Arc<Request>,
+    /// Whatever completed before this was asked has at most this zxid.
+    floor: Zxid,
+}
+
+#[derive(Clone, Debug, Default)]
+struct History {
+    session: SessionId,
+    connected: bool,
+    identities: Arc<[Id]>,
+    waiting: VecDeque<Waiting>,
+    /// The highest zxid that the session has seen.
+    last: Zxid,
+    watching: Watching,
+}
+
+/// All clients' histories.
+#[derive(Clone, Debug, Default)]
+pub struct Histories {
+    clients: BTreeMap<ClientId, History>,
+    /// The highest zxid of a write that completed: a write asked later gets a higher one.
+    done: Zxid,
+    /// Operations answered and judged.
+    checked: u64,
+}
+
+impl Histories {
+    /// Operations answered and judged so far.
+    pub const fn checked(&self) -> u64 {
+        self.checked
+    }
+
+    /// Takes what a client did or saw.
+    pub fn take(&mut self, client: ClientId, seen: Seen, commits: &mut Commits) -> Result<(), Violation> {
+        let done = &mut self.done;
+        let history = self.clients.entry(client).or_default();
+        match seen {
+            Seen::Connected { session, identities } => history.connect(client, session, identities, commits),
+            Seen::Asked { xid, request } => {
+                let identities = Arc::clone(&history.identities);
+                if is_write(&request) {
+                    commits.ask(history.session, xid, Asking { request: Arc::clone(&request), identities });
+                }
+                history.waiting.push_back(Waiting { xid, request, floor: *done });
+                Ok(())
+            }
+            Seen::Replied { xid, zxid, err, reply } => {
+                self.checked += 1;
+                history.reply(client, (xid, zxid), (err, reply), commits, done)
+            }
+            Seen::Notified { zxid, kind, path } => {
+                let told = format!("client {}", client.0);
+                history.watching.heard(zxid, kind, path).map_err(|v| with(v, &told))
+            }
+            Seen::Lost => {
+                history.connected = false;
+                history.waiting.clear();
+                history.watching = Watching::default();
+                Ok(())
+            }
+        }
+    }
+
+    /// A new commit: watches fire.
+    pub fn committed(&mut self, commit: &Committed, commits: &Commits) {
+        for history in self.clients.values_mut().filter(|history| history.connected) {
+            if !history.watching.is_empty() {
+                history.watching.fire(commit.txn.header.zxid, &commit.told, commits);
+            }
+        }
+    }
+
+    /// Nothing is under way any more: every connected client has heard all that is due.
+    pub fn settled(&self) -> Result<(), Violation> {
+        for (client, history) in self.clients.iter().filter(|(_, history)| history.connected) {
+            history.watching.settled().map_err(|v| with(v, &format!("client {}", client.0)))?;
+        }
+        Ok(())
+    }
+}
+
+impl History {
+    fn connect(
+        &mut self,
+        client: ClientId,
+        session: SessionId,
+        identities: Arc<[Id]>,
+        commits: &Commits,
+    ) -> Result<(), Violation> {
+        let life = commits.states().session(session);
+        ensure(life.is_some(), Invariant::I34, || {
+            format!("client {} was given session {session}, which was never committed", client.0)
+        })?;
+        if session != self.session {
+            self.last = Zxid::ZERO;
+        }
+        self.session = session;
+        self.connected = true;
+        self.watching = Watching::default();
+        self.watching.identify(&identities);
+        self.identities = identities;
+        Ok(())
+    }
+
+    fn reply(
+        &mut self,
+        client: ClientId,
+        (xid, zxid): (i32, Zxid),
+        answer: Answer,
+        commits: &mut Commits,
+        done: &mut Zxid,
+    ) -> Result<(), Violation> {
+        let who = || format!("client {} session {} xid {xid} at {zxid}", client.0, self.session);
+        let waiting = self.waiting.pop_front();
+        let Some(waiting) = waiting.filter(|waiting| waiting.xid == xid) else {
+            return ensure(false, Invariant::I33, || format!("{}: a reply to what is not next", who()));
+        };
+        ensure(zxid >= self.last, Invariant::I32, || {
+            format!("{}: the session has seen {}", who(), self.last)
+        })?;
+        let committed = commits.states().last();
+        ensure(zxid <= committed, Invariant::I34, || format!("{}: only {committed} is committed", who()))?;
+        self.last = zxid;
+        let request = &waiting.request;
+        if let Request::SetWatches(set) = &**request {
+            return self
+                .watching
+                .set(set, zxid, commits)
+                .map_err(|v| with(v, &format!("client {}", client.0)));
+        }
+        self.watching.reply(zxid).map_err(|v| with(v, &who()))?;
+        if is_write(request) {
+            let Some(outcome) = commits.take_outcome(self.session, xid) else {
+                return ensure(false, Invariant::I34, || {
+                    format!("{}: {request:?} is answered and not committed", who())
+                });
+            };
+            let place = outcome.txn.header.zxid;
+            ensure(place == zxid, Invariant::I34, || format!("{}: it was committed at {place}", who()))?;
+            ensure(zxid > waiting.floor, Invariant::I34, || {
+                format!("{}: {} had completed before it was asked", who(), waiting.floor)
+            })?;
+            let expected = of_outcome(request, &outcome.result);
+            *done = (*done).max(zxid);
+            return ensure(answer == expected, Invariant::I34, || {
+                format!("{}: {request:?} should be answered {expected:?}, and is {answer:?}", who())
+            });
+        }
+        if let Request::Sync(_) = **request {
+            ensure(zxid >= waiting.floor, Invariant::I32, || {
+                format!("{}: a sync does not see {}, which had completed", who(), waiting.floor)
+            })?;
+        }
+        let found = (answer.0, answer.1.map(reads::sorted));
+        if let Some(expected) = reads::expected(commits.states(), zxid, &self.identities, request) {
+            ensure(found == expected, Invariant::I33, || {
+                format!("{}: {request:?} should read {expected:?}, and read {found:?}", who())
+            })?;
+        }
+        self.watch(&waiting.request, found.0, zxid, commits);
+        Ok(())
+    }
+
+    /// A read that asked for a watch has set it, if it succeeded (exists: also where nothing is).
+    fn watch(&mut self, request: &Request, err: i32, zxid: Zxid, commits: &Commits) {
+        let (registry, path) = match request {
+            Request::Exists(r) if r.watch && (err == 0 || err == -101) => (Registry::Data, &r.path),
+            Request::GetData(r) if r.watch && err == 0 => (Registry::Data, &r.path),
+            Request::GetChildren(r) if r.watch && err == 0 => (Registry::Child, &r.path),
+            Request::GetChildren2(r) if r.watch && err == 0 => (Registry::Child, &r.path),
+            _ => return,
+        };
+        self.watching.stand(registry, path.clone(), zxid, commits);
+    }
+}
+
+/// True for requests that take a zxid.
+fn is_write(request: &Request) -> bool {
+    matches!(
+        request.op(),
+        op::CREATE
+            | op::CREATE2
+            | op::CREATE_CONTAINER
+            | op::CREATE_TTL
+            | op::DELETE
+            | op::SET_DATA
+            | op::SET_ACL
+            | op::MULTI
+            | op::RECONFIG
+            | op::CLOSE_SESSION
+    )
+}
+
+fn of_outcome(request: &Request, result: &TxnResult) -> Answer {
+    match (request, result) {
+        (Request::Multi(ops), TxnResult::Multi(results)) => {
+            let ops: Vec<i32> = ops.iter().map(zk_core::wire::request::MultiOp::op).collect();
+            reads::of_multi(&ops, results)
+        }
+        (request, result) => reads::of_write(request.op(), result),
+    }
+}
+
+fn with(violation: Violation, who: &str) -> Violation {
+    Violation { what: format!("{who}: {}", violation.what), ..violation }
+}
