@@ -38,8 +38,7 @@ pub(super) fn expected(states: &States, asked: &Asked, request: &Request) -> Opt
 /// True if the ACL lets somebody with these identities do what needs `perm` (semantics §7.2).
 pub(super) fn may(acl: &[Acl], perm: i32, identities: &[Id]) -> bool {
     let holds = |entry: &Acl| {
-        entry.perms & perm != 0
-            && (entry.id == Acl::world(0).id || identities.iter().any(|id| *id == entry.id))
+        entry.perms & perm != 0 && (entry.id == Acl::world(0).id || identities.contains(&entry.id))
     };
     acl.is_empty() || identities.iter().any(|id| id.scheme == *"super") || acl.iter().any(holds)
 }

@@ -3,7 +3,7 @@
 //! The judge knows when a watch was registered (the zxid of the reply that set it) and all commits, so it knows the one
 //! event that must come, and before which reply at the latest.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use zk_core::ids::Zxid;
 use zk_core::text::Text;
@@ -36,7 +36,7 @@ pub mod event {
 
 /// An event that must come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub(super) struct Due {
     /// The change's zxid.
     pub zxid: Zxid,
     /// One of [`event`].
@@ -47,7 +47,7 @@ pub struct Due {
 
 /// One connection's watches.
 #[derive(Clone, Debug, Default)]
-pub struct Watching {
+pub(super) struct Watching {
     /// By registry and path: the zxid since which it stands.
     standing: BTreeMap<(Registry, Text), Zxid>,
     due: VecDeque<Due>,
@@ -57,28 +57,18 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Paths in a registry, as a client re-registers them.
-    pub fn paths(&self, registry: Registry) -> Vec<Text> {
-        self.standing.keys().filter(|(r, _)| *r == registry).map(|(_, path)| path.clone()).collect()
-    }
-
-    /// How many stand.
-    pub fn len(&self) -> usize {
-        self.standing.len()
-    }
-
     /// True if none stands.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.standing.is_empty()
     }
 
     /// The identities that events are filtered by.
-    pub fn identify(&mut self, identities: &[Id]) {
+    pub(super) fn identify(&mut self, identities: &[Id]) {
         self.identities = identities.to_vec();
     }
 
     /// A reply of zxid `at` says that this watch stands.
-    pub fn stand(&mut self, registry: Registry, path: Text, at: Zxid, commits: &Commits) {
+    pub(super) fn stand(&mut self, registry: Registry, path: Text, at: Zxid, commits: &Commits) {
         if self.standing.contains_key(&(registry, path.clone())) {
             return;
         }
@@ -92,7 +82,7 @@ impl Watching {
     }
 
     /// A commit's changes, for every connection.
-    pub fn fire(&mut self, zxid: Zxid, told: &[Told], commits: &Commits) {
+    pub(super) fn fire(&mut self, zxid: Zxid, told: &[Told], commits: &Commits) {
         for (kind, path) in told {
             let (data_event, parent) = match kind {
                 ChangeKind::Created => (event::CREATED, Some(parent_of(path))),
@@ -135,7 +125,7 @@ impl Watching {
     }
 
     /// An event came.
-    pub fn heard(&mut self, zxid: Zxid, kind: i32, path: Text) -> Result<(), Violation> {
+    pub(super) fn heard(&mut self, zxid: Zxid, kind: i32, path: Text) -> Result<(), Violation> {
         if zxid.0 == -1 {
             self.caught_up.push((kind, path));
             return Ok(());
@@ -151,13 +141,13 @@ impl Watching {
     }
 
     /// A reply with this zxid came: nothing older may still be due.
-    pub fn reply(&self, zxid: Zxid) -> Result<(), Violation> {
+    pub(super) fn reply(&self, zxid: Zxid) -> Result<(), Violation> {
         let late = self.due.front().filter(|due| due.zxid <= zxid);
         ensure(late.is_none(), Invariant::I35, || format!("a reply of {zxid} came before {late:?}"))
     }
 
     /// The reply to a setWatches: everything that changed meanwhile was told before it, the rest stands (semantics §9.4).
-    pub fn set(&mut self, request: &SetWatches, at: Zxid, commits: &Commits) -> Result<(), Violation> {
+    pub(super) fn set(&mut self, request: &SetWatches, at: Zxid, commits: &Commits) -> Result<(), Violation> {
         let since = request.relative_zxid;
         let mut expected = Vec::new();
         let mut stand = Vec::new();
@@ -198,19 +188,10 @@ impl Watching {
     }
 
     /// Everything that was due has come, and nothing came unasked.
-    pub fn settled(&self) -> Result<(), Violation> {
+    pub(super) fn settled(&self) -> Result<(), Violation> {
         ensure(self.due.is_empty() && self.caught_up.is_empty(), Invariant::I36, || {
             format!("still due: {:?}; told without a reply: {:?}", self.due, self.caught_up)
         })
-    }
-
-    /// The paths that this connection waits to hear of, now or soon.
-    pub fn all_paths(&self) -> BTreeSet<Text> {
-        self.standing
-            .keys()
-            .map(|(_, path)| path.clone())
-            .chain(self.due.iter().map(|due| due.path.clone()))
-            .collect()
     }
 }
 
