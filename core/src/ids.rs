@@ -73,3 +73,40 @@ pub struct ConnId(pub u64);
 /// A server's id, as in `myid` and `server.N`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Sid(pub i64);
+
+impl Sid {
+    /// What a server that is no voter of its own config names as its leader, zxid and epoch: less than any.
+    pub const NONE: Self = Self(i64::MIN);
+    /// What an anonymous observer claims in its handshake.
+    pub const ANONYMOUS: Self = Self(i64::MAX);
+}
+
+impl fmt::Display for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NONE { f.write_str("none") } else { write!(f, "{}", self.0) }
+    }
+}
+
+/// What a server says of itself in elections.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum PeerState {
+    /// Without a leader, and voting.
+    Looking,
+    /// Behind a leader, with a vote or at least with the whole stream of proposals.
+    Following,
+    /// Leader, or about to be.
+    Leading,
+    /// Behind a leader, told of commits only.
+    Observing,
+}
+
+impl fmt::Display for PeerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Looking => "LOOKING",
+            Self::Following => "FOLLOWING",
+            Self::Leading => "LEADING",
+            Self::Observing => "OBSERVING",
+        })
+    }
+}

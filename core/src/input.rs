@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::auth::AuthInfo;
 use crate::error::{DiskFault, OpError};
 use crate::ids::{ConnId, SessionId, Zxid};
+pub use crate::wire::quorum::Touch;
 use crate::wire::request::Request;
 
 /// Names a disk command; tokens grow, and `Durable(t)` covers every command up to `t`.
@@ -63,15 +64,6 @@ pub enum SessionAsk {
         /// Clamped timeout, ms.
         timeout_ms: i32,
     },
-}
-
-/// A session that showed life, with the timeout its connection negotiated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Touch {
-    /// The session.
-    pub session: SessionId,
-    /// ms.
-    pub timeout_ms: i32,
 }
 
 /// A request on its way to the replica.

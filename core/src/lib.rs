@@ -17,6 +17,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod action;
+pub mod address;
 pub mod auth;
 pub mod disk;
 pub mod error;

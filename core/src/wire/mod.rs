@@ -5,10 +5,14 @@
 //! it, and hold at most 32 bytes for each byte of input.
 
 pub mod client;
+pub mod election;
 pub mod framing;
 pub mod jute;
 pub mod limits;
 pub mod multi;
+pub mod quorum;
+pub mod quorum_auth;
+pub mod quorum_stream;
 pub mod records;
 pub mod reply;
 pub mod request;
