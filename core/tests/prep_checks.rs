@@ -350,7 +350,7 @@ fn the_flags_decide_what_a_create_in_a_multi_makes() {
     assert_eq!(
         made,
         [
-            ("/a", CreateKind::Create, false),
+            ("/a", CreateKind::Create2, false),
             ("/b", CreateKind::Container, false),
             ("/c", CreateKind::Create, false),
             ("/d", CreateKind::Create, true),

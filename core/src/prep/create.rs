@@ -75,15 +75,17 @@ impl Prep {
         }
     }
 
-    /// A create inside a multi: there the flags say what comes of it (client protocol §7, last paragraph).
+    /// A create or create2 inside a multi: there the flags say whether a container comes of it (client protocol §7, last
+    /// paragraph).
     pub(super) fn create_in_multi(
         &mut self,
         at: &Proposal<'_>,
+        kind: CreateKind,
         flags: Flags,
         request: CreateRequest,
     ) -> Result<TxnBody, OpError> {
         let CreateRequest { path, data, acl, .. } = request;
-        let kind = if flags.container { CreateKind::Container } else { CreateKind::Create };
+        let kind = if flags.container { CreateKind::Container } else { kind };
         self.create_node(at, Wanted { kind, path, data, acl, flags })
     }
 

@@ -7,7 +7,7 @@ use super::{Prep, Proposal};
 use crate::error::OpError;
 use crate::wire::client::{CreateRequest, CreateTtlRequest};
 use crate::wire::request::MultiOp;
-use crate::wire::txn::TxnBody;
+use crate::wire::txn::{CreateKind, TxnBody};
 
 impl Prep {
     /// The whole multi as one txn body. A refused operation makes a failed multi, which is a txn like any other; the
@@ -34,7 +34,7 @@ impl Prep {
 
     fn entry(&mut self, at: &Proposal<'_>, op: Entry) -> Result<TxnBody, OpError> {
         match op {
-            Entry::Create(flags, request) => self.create_in_multi(at, flags, request),
+            Entry::Create(kind, flags, request) => self.create_in_multi(at, kind, flags, request),
             Entry::CreateTtl(request) => Err(Self::create_ttl(&request)),
             Entry::Other(MultiOp::Delete(r)) => self.delete(at, r.path, r.version),
             Entry::Other(MultiOp::SetData(r)) => self.set_data(at, r.path, r.data, r.version),
@@ -48,27 +48,30 @@ impl Prep {
 
 /// An operation with its flags understood.
 enum Entry {
-    Create(Flags, CreateRequest),
+    Create(CreateKind, Flags, CreateRequest),
     CreateTtl(CreateTtlRequest),
     Other(MultiOp),
 }
 
 impl Entry {
     /// Java decides by the flags which record it has before it, and gives up on the whole multi with -5 when it then
-    /// has another (Java: `MultiOperationRecord.deserialize`, `Op.Create`). Types 1, 15 and 19 are one there.
+    /// has another (Java: `MultiOperationRecord.deserialize`, `Op.Create`). create2 stays what it is (3.9; to 3.8 it was
+    /// a create), the container's opcode says nothing.
     fn understand(op: MultiOp) -> Result<Self, OpError> {
+        let plain = |kind, r: CreateRequest| {
+            let flags = Flags::decode(r.flags).ok().filter(|flags| !flags.ttl);
+            Ok(Self::Create(kind, flags.ok_or(OpError::MarshallingError)?, r))
+        };
         match op {
-            MultiOp::Create(r) | MultiOp::Create2(r) | MultiOp::CreateContainer(r) => {
-                let flags = Flags::decode(r.flags).ok().filter(|flags| !flags.ttl);
-                Ok(Self::Create(flags.ok_or(OpError::MarshallingError)?, r))
-            }
+            MultiOp::Create(r) | MultiOp::CreateContainer(r) => plain(CreateKind::Create, r),
+            MultiOp::Create2(r) => plain(CreateKind::Create2, r),
             MultiOp::CreateTtl(r) => {
                 let flags = Flags::decode(r.flags).map_err(|_| OpError::MarshallingError)?;
                 if flags.ttl {
                     return Ok(Self::CreateTtl(r));
                 }
                 let CreateTtlRequest { path, data, acl, flags: bits, .. } = r;
-                Ok(Self::Create(flags, CreateRequest { path, data, acl, flags: bits }))
+                Ok(Self::Create(CreateKind::Create, flags, CreateRequest { path, data, acl, flags: bits }))
             }
             MultiOp::Delete(_) | MultiOp::SetData(_) | MultiOp::Check(_) => Ok(Self::Other(op)),
             MultiOp::GetData(_) | MultiOp::GetChildren(_) => Err(OpError::MarshallingError),
