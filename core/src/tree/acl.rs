@@ -39,12 +39,21 @@ impl AclTable {
 
     /// The list of an id in use.
     pub(super) fn list(&self, id: i32) -> AclList {
+        Arc::clone(self.shared(id))
+    }
+
+    /// The entries of an id in use.
+    pub(super) fn entries(&self, id: i32) -> &[Acl] {
+        self.shared(id)
+    }
+
+    fn shared(&self, id: i32) -> &AclList {
         if id == OPEN {
-            return Arc::clone(&self.open);
+            return &self.open;
         }
         let entry =
             self.by_id.get(&id).expect("invariant: a node's ACL id is in the table as long as the node is");
-        Arc::clone(&entry.list)
+        &entry.list
     }
 
     /// One more use of this list: its id, a new one if no node has it yet.

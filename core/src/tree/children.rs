@@ -43,6 +43,31 @@ impl Tree {
         Text::from(path)
     }
 
+    /// How many nodes are below `top`, without recursion: depth is bounded only by the frame size.
+    pub(super) fn descendants(&self, top: NodeId) -> usize {
+        let (mut at, mut count) = (top, 0);
+        loop {
+            let record = self.nodes.get(at);
+            if let Some(child) = record.first_child.some() {
+                at = child;
+                count += 1;
+                continue;
+            }
+            loop {
+                if at == top {
+                    return count;
+                }
+                let record = self.nodes.get(at);
+                if let Some(sibling) = record.next.some() {
+                    at = sibling;
+                    count += 1;
+                    break;
+                }
+                at = record.parent;
+            }
+        }
+    }
+
     /// Children, the youngest first (in a loaded tree: in the reverse of the order they were loaded in).
     pub(super) fn children(&self, parent: NodeId) -> impl Iterator<Item = NodeId> {
         let first = self.nodes.get(parent).first_child.some();

@@ -297,6 +297,11 @@ impl<'a> NodeRef<'a> {
         self.tree.acls.list(self.record().acl)
     }
 
+    /// The ACL, borrowed: reads on all cores would else count references of the one list that nearly all nodes have.
+    pub fn acl_entries(&self) -> &'a [Acl] {
+        self.tree.acls.entries(self.record().acl)
+    }
+
     /// The ACL's number in the snapshot's table; -1 for the implicit world:anyone.
     pub fn acl_id(&self) -> i64 {
         self.record().acl.into()
@@ -305,6 +310,11 @@ impl<'a> NodeRef<'a> {
     /// How many children.
     pub fn child_count(&self) -> usize {
         self.record().child_count as usize
+    }
+
+    /// How many nodes are below it, at any depth. Walks them all.
+    pub fn descendant_count(&self) -> usize {
+        self.tree.descendants(self.id)
     }
 
     /// The child of this name.

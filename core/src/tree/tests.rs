@@ -60,6 +60,17 @@ fn a_create_without_a_parent_counter_counts_one_up() {
 }
 
 #[test]
+fn descendants_are_counted_at_any_depth() {
+    let mut tree = Tree::new();
+    for (zxid, path) in (1..).zip(["/a", "/a/b", "/a/b/c", "/a/d", "/e"]) {
+        tree.apply(&txn(zxid, create(path, -1)), ApplyMode::Live, &mut Vec::new());
+    }
+    let below = |path| tree.node(path).expect("it was made").descendant_count();
+    assert_eq!(["/", "/a", "/a/b", "/a/b/c", "/e"].map(below), [8, 3, 1, 0, 0]);
+    assert_eq!(below("/zookeeper"), 2);
+}
+
+#[test]
 fn replay_answers_what_java_answers_and_still_advances() {
     let mut tree = Tree::new();
     let mut replay = |zxid, body| tree.apply(&txn(zxid, body), ApplyMode::Replay, &mut Vec::new());
