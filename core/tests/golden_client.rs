@@ -1,13 +1,13 @@
 //! Every frame of the captured client connections, both directions: cut from the stream, decoded, compared with
 //! what was recorded about it, encoded again.
 
+mod recorded;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use serde_json::Value;
+use recorded::{Side, captures};
 use zk_core::wire::client::{
     ConnectRequest, ConnectResponse, ReplyHeader, RequestHeader, WatcherEvent, op, xid,
 };
@@ -95,54 +95,6 @@ fn op_name(op: i32) -> &'static str {
         op::CLOSE_SESSION => "closeSession",
         other => panic!("the recorder has no name for opcode {other}"),
     }
-}
-
-/// One direction of a connection: its frames (prefix included) and what was noted about each.
-struct Side {
-    frames: Vec<Bytes>,
-    notes: Vec<String>,
-}
-
-impl Side {
-    fn read(directory: &Path, side: &Value) -> Self {
-        let file = directory.join(side["file"].as_str().unwrap());
-        let bytes = Bytes::from(fs::read(&file).unwrap());
-        let (mut frames, mut at) = (Vec::new(), 0);
-        while at < bytes.len() {
-            let len = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-            frames.push(bytes.slice(at + 4..at + 4 + len));
-            at += 4 + len;
-        }
-        let messages = side["messages"].as_array().unwrap();
-        let sizes: Vec<_> = messages.iter().map(|m| m[1].as_u64().unwrap() as usize).collect();
-        assert_eq!(frames.iter().map(Bytes::len).collect::<Vec<_>>(), sizes, "{}", file.display());
-        let notes = messages.iter().map(|m| m[2].as_str().unwrap().to_owned()).collect();
-        Self { frames, notes }
-    }
-}
-
-struct Capture {
-    name: String,
-    connections: Vec<(Side, Side)>,
-}
-
-fn captures() -> Vec<Capture> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/client");
-    let mut captures = Vec::new();
-    for version in ["3.8.0", "3.9.5"] {
-        for scenario in ["client-all-ops", "client-kazoo"] {
-            let directory = root.join(version).join(scenario);
-            let index: Value =
-                serde_json::from_slice(&fs::read(directory.join("index.json")).unwrap()).unwrap();
-            let connections = index["connections"].as_array().unwrap().iter().map(|c| {
-                let side = |who: &str| Side::read(&directory, &c["files"][who]);
-                (side("dialer"), side("listener"))
-            });
-            let connections = connections.collect();
-            captures.push(Capture { name: format!("{version}/{scenario}"), connections });
-        }
-    }
-    captures
 }
 
 /// The frames of a connection, decoded: what the client sent, and what the server sent.

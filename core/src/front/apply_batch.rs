@@ -1,0 +1,162 @@
+//! Committed txns, one after the other: into the tree, to the watchers, to whoever asked, to the reads behind.
+
+use alloc::sync::Arc;
+
+use super::connection::Connection;
+use super::events::Bell;
+use super::outgoing::Outgoing;
+use super::pipeline::{Owed, Pending};
+use super::reply::put_txn_reply;
+use super::{Connections, FrontConfig, Host, Intake, Scratch, Watches, deliver, receive_in};
+use crate::action::{CloseReason, Commit};
+use crate::ids::{ConnId, SessionId};
+use crate::time::Now;
+use crate::tree::{ApplyMode, Tree, TxnResult};
+use crate::watch::RECURSIVE_SHARD;
+use crate::wire::client::op;
+use crate::wire::jute::Jute;
+use crate::wire::txn::{Txn, TxnBody};
+
+/// A batch under one hold of the tree.
+pub(super) struct Batch<'a, C, W> {
+    pub(super) config: &'a FrontConfig,
+    pub(super) conns: &'a C,
+    pub(super) watches: &'a W,
+    pub(super) now: Now,
+    pub(super) intake: &'a mut Intake,
+}
+
+impl<C: Connections, W: Watches> Batch<'_, C, W> {
+    pub(super) fn apply(&mut self, tree: &mut Tree, commits: &[Commit]) {
+        let mut scratch = core::mem::take(&mut self.intake.scratch);
+        let any_recursive = self.watches.shard(RECURSIVE_SHARD, |shard| shard.has_recursive());
+        for commit in commits {
+            match commit {
+                Commit::Txn { txn, origin } => self.txn(tree, txn, *origin, any_recursive, &mut scratch),
+                Commit::Sync { conn } => self.sync(tree, *conn),
+            }
+        }
+        self.intake.scratch = scratch;
+    }
+
+    fn txn(
+        &mut self,
+        tree: &mut Tree,
+        txn: &Arc<Txn>,
+        origin: Option<ConnId>,
+        any_recursive: bool,
+        scratch: &mut Scratch,
+    ) {
+        let mut changes = core::mem::take(&mut scratch.changes);
+        let result = tree.apply(txn, ApplyMode::Live, &mut changes);
+        let (zxid, dirty) = (txn.header.zxid, &mut self.intake.dirty);
+        let (config, conns, watches) = (self.config, self.conns, self.watches);
+        let mut bell = Bell { config, conns, watches, zxid, any_recursive, scratch: &mut *scratch, dirty };
+        changes.iter().for_each(|change| bell.ring(change));
+        changes.clear();
+        scratch.changes = changes;
+        match (&txn.body, origin) {
+            (TxnBody::CreateSession { timeout_ms }, Some(conn)) => {
+                begin_session(conn, txn.header.session, *timeout_ms, &self.host(tree), self.intake);
+            }
+            (TxnBody::CloseSession { .. }, origin) => self.end_session(tree, txn, origin),
+            (_, Some(conn)) => self.answer(tree, txn, conn, &result),
+            (_, None) => {}
+        }
+    }
+
+    fn answer(&mut self, tree: &Tree, txn: &Txn, conn: ConnId, result: &TxnResult) {
+        self.complete(tree, conn, |out, pending| {
+            let &Pending { xid, owed: Owed::Write { op }, .. } = pending else {
+                unreachable!("invariant: commits come in the order of requests: {pending:?} meets {txn:?}");
+            };
+            assert!(xid == txn.header.cxid, "invariant: commits come in the order of requests: {txn:?}");
+            put_txn_reply(out, xid, op, txn, result);
+            op
+        });
+    }
+
+    fn sync(&mut self, tree: &Tree, conn: ConnId) {
+        self.complete(tree, conn, |out, pending| {
+            let Pending { xid, owed: Owed::Sync { path }, .. } = pending else {
+                unreachable!("invariant: a sync is answered in the order of requests, not {pending:?}");
+            };
+            out.reply(*xid, tree.last_zxid(), |out| path.encode(out));
+            op::SYNC
+        });
+    }
+
+    /// Answers the oldest request of a connection, then the reads that waited for it. Nothing, if the connection is
+    /// gone or closing. `put` appends the reply and says which opcode it answers.
+    fn complete(&mut self, tree: &Tree, conn: ConnId, put: impl FnOnce(&mut Outgoing, &Pending) -> i32) {
+        let host = self.host(tree);
+        deliver(conn, &host, self.intake, |conn, _| {
+            if conn.closing.is_some() {
+                return;
+            }
+            let pending = conn.pipeline.pop_committed();
+            let pending = pending.expect("invariant: a commit answers a request of its connection");
+            let op = put(&mut conn.outgoing, &pending);
+            conn.outgoing.answered(op, pending.xid, tree.last_zxid(), pending.started, host.now);
+            conn.serve_parked(&host);
+        });
+    }
+
+    /// The reply to whoever asked for the end, and the end of the connection that serves the session by now.
+    fn end_session(&mut self, tree: &Tree, txn: &Txn, origin: Option<ConnId>) {
+        let (session, zxid) = (txn.header.session, txn.header.zxid);
+        let host = self.host(tree);
+        if let Some(conn) = origin {
+            deliver(conn, &host, self.intake, |conn, _| {
+                if conn.closing.is_some() {
+                    return;
+                }
+                let pending = conn.pipeline.pop_committed();
+                let pending = pending.expect("invariant: a commit answers a request of its connection");
+                assert!(
+                    matches!(pending.owed, Owed::Close),
+                    "invariant: commits come in the order of requests: {pending:?} meets {txn:?}"
+                );
+                conn.outgoing.header(pending.xid, zxid, 0);
+                conn.outgoing.answered(op::CLOSE_SESSION, pending.xid, zxid, pending.started, host.now);
+                conn.close(CloseReason::SessionClosed);
+            });
+        }
+        let Some(serving) = self.conns.conn_of(session) else { return };
+        if origin != Some(serving) {
+            let why = if origin.is_some() { CloseReason::SessionClosed } else { CloseReason::SessionExpired };
+            deliver(serving, &host, self.intake, |conn, _| conn.close(why));
+        }
+        self.conns.unbind(session, serving);
+    }
+
+    fn host<'t>(&self, tree: &'t Tree) -> Host<'t, C, W>
+    where
+        Self: 't,
+    {
+        Host { config: self.config, tree, conns: self.conns, watches: self.watches, now: self.now }
+    }
+}
+
+/// A session begins, or goes on, on this connection: its handshake is answered and what came behind it is served.
+pub(super) fn begin_session<C: Connections, W: Watches>(
+    conn: ConnId,
+    session: SessionId,
+    timeout_ms: i32,
+    host: &Host<'_, C, W>,
+    intake: &mut Intake,
+) {
+    // Two clients may hold the same session's password; the later one stays.
+    if let Some(old) = host.conns.bind(session, conn).filter(|old| *old != conn) {
+        intake.close.push((old, CloseReason::SessionTakenOver));
+    }
+    let begin = |conn: &mut Connection, intake: &mut Intake| {
+        let Some((behind, since)) = conn.establish(session, timeout_ms) else { return false };
+        conn.outgoing.answered(op::CREATE_SESSION, 0, host.tree.last_zxid(), since, host.now);
+        behind.into_iter().for_each(|frame| receive_in(conn, frame, host, intake));
+        true
+    };
+    if deliver(conn, host, intake, begin) != Some(true) {
+        host.conns.unbind(session, conn);
+    }
+}
