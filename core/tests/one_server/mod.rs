@@ -326,6 +326,10 @@ impl Server {
         self.table.with(conn, |c| c.session()).flatten()
     }
 
+    pub fn try_with<R>(&self, conn: ConnId, f: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+        self.table.with(conn, f)
+    }
+
     pub fn with<R>(&self, conn: ConnId, f: impl FnOnce(&mut Connection) -> R) -> R {
         self.table.with(conn, f).expect("the connection is there")
     }
