@@ -156,7 +156,7 @@ enum Outcome {
     Version(i32),
     Data(Vec<u8>, i32),
     Names(BTreeSet<String>),
-    Multi(Vec<Outcome>),
+    Multi(Vec<Self>),
 }
 
 fn seen(frame: &Frame) -> Seen {

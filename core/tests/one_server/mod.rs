@@ -157,6 +157,8 @@ impl Frame {
 /// What the client's side of a connection knows.
 #[derive(Default)]
 struct Peer {
+    /// It only listens: what it hears is not understood.
+    is_hostile: bool,
     sent_connect: bool,
     got_connect: bool,
     /// Opcodes by xid, in the order of asking.
@@ -182,6 +184,8 @@ pub struct Server {
     pub to_apply: VecDeque<Vec<Commit>>,
     /// Everything is durable and applied as soon as it may be.
     pub instantly: bool,
+    /// A client whose socket takes nothing.
+    pub stalled: Option<ConnId>,
     peers: BTreeMap<ConnId, Peer>,
     intake: Intake,
     last_conn: u64,
@@ -222,6 +226,7 @@ impl Server {
             disk: VecDeque::new(),
             to_apply: VecDeque::new(),
             instantly: true,
+            stalled: None,
             peers: BTreeMap::new(),
             intake: Intake::default(),
             last_conn: 0,
@@ -288,6 +293,12 @@ impl Server {
         self.settle();
     }
 
+    /// Sends a frame to whose answers no request can be found.
+    pub fn send_hostile(&mut self, conn: ConnId, frame: Bytes) {
+        self.peers.get_mut(&conn).unwrap().is_hostile = true;
+        self.send_all(conn, vec![frame]);
+    }
+
     /// The client's socket goes away.
     pub fn hang_up(&mut self, conn: ConnId) {
         self.remove(conn, None);
@@ -312,6 +323,19 @@ impl Server {
         frames.remove(0)
     }
 
+    /// Sends a request and forgets what comes.
+    pub fn call_and_forget(&mut self, conn: ConnId, request: &Request) {
+        self.send(conn, request);
+        self.take(conn);
+    }
+
+    /// Lends a connection as a driver that has read from its socket does.
+    pub fn lend(&mut self, conn: ConnId, f: impl FnOnce(&mut Connection, &Host<'_, Table, Shards>)) {
+        let held = self.table.get(conn).expect("the connection is there");
+        let host = host!(self);
+        self.table.hold(&held, |c| f(c, &host));
+    }
+
     /// Why the server closed the connection, if it did.
     pub fn closed(&self, conn: ConnId) -> Option<&CloseReason> {
         self.peers[&conn].closed.as_ref()
@@ -332,6 +356,11 @@ impl Server {
 
     pub fn with<R>(&self, conn: ConnId, f: impl FnOnce(&mut Connection) -> R) -> R {
         self.table.with(conn, f).expect("the connection is there")
+    }
+
+    /// The connection that serves a session.
+    pub fn bound(&self, session: SessionId) -> Option<ConnId> {
+        self.table.conn_of(session)
     }
 
     pub fn watch_count(&self) -> usize {
@@ -387,7 +416,8 @@ impl Server {
         }
         for (id, conn) in self.table.conns.borrow().iter() {
             let mut conn = conn.borrow_mut();
-            assert!(conn.output().is_empty(), "{id:?} has output and was not named");
+            let stalled = self.stalled == Some(*id);
+            assert!(stalled || conn.output().is_empty(), "{id:?} has output and was not named");
             assert!(conn.closing().is_none(), "{id:?} is to be closed and was not named");
         }
         if self.instantly && (self.durable() || self.apply()) {
@@ -424,7 +454,10 @@ impl Server {
         }
     }
 
-    fn write_out(&mut self, conn: ConnId) {
+    pub fn write_out(&mut self, conn: ConnId) {
+        if self.stalled == Some(conn) && self.with(conn, |c| c.closing().is_none()) {
+            return;
+        }
         let Some((bytes, closing)) = self.table.with(conn, |c| (c.output().split(), c.closing().cloned()))
         else {
             return;
@@ -450,6 +483,9 @@ impl Peer {
             let _prefix = bytes.split_to(4);
             let frame = bytes.split_to(len).freeze();
             self.raw.push(frame.clone());
+            if self.is_hostile {
+                continue;
+            }
             let frame = self.understand(frame);
             self.frames.push(frame);
         }
