@@ -182,6 +182,7 @@ fn a_client_that_lets_events_pile_up_is_closed() {
         assert!(server.with(conn, |c| c.output().len()) <= 8 * 1000 + 100);
         server.send(other, &set("/", Bytes::new()));
         sent += 1;
+        assert!(sent < 1000, "the pile grows for ever");
     }
     assert_eq!(server.closed(conn), Some(&CloseReason::SlowReader));
     assert!(sent > 200, "{sent} events of 35 bytes are not yet a pile");
@@ -232,6 +233,21 @@ fn a_connection_that_goes_takes_its_watches_and_its_binding_with_it() {
     let silent = server.accept();
     server.hang_up(silent);
     assert!(server.inputs.is_empty());
+}
+
+#[test]
+fn a_client_that_goes_before_its_session_begins_leaves_nothing_behind() {
+    let mut server = Server::new();
+    server.instantly = false;
+    let conn = server.connect();
+    server.hang_up(conn);
+    assert!(server.durable() && server.apply());
+    let (session, _) = server.tree.sessions().next().expect("the session lives until it expires");
+    assert_eq!(server.bound(session), None);
+    server.instantly = true;
+    let back = server.accept();
+    server.send_connect(back, &one_server::again(session, 10_000));
+    assert_eq!(server.bound(session), Some(back));
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
         });
     }
 
-    /// The reply to whoever asked for the end, and the end of the connection that serves the session by now.
+    /// The reply to whoever asked for the end, and the end of the connection that serves the session by now. Its binding
+    /// goes with the connection.
     fn end_session(&mut self, tree: &Tree, txn: &Txn, origin: Option<ConnId>) {
         let (session, zxid) = (txn.header.session, txn.header.zxid);
         let host = self.host(tree);
@@ -127,7 +128,6 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
             let why = if origin.is_some() { CloseReason::SessionClosed } else { CloseReason::SessionExpired };
             deliver(serving, &host, self.intake, |conn, _| conn.close(why));
         }
-        self.conns.unbind(session, serving);
     }
 
     fn host<'t>(&self, tree: &'t Tree) -> Host<'t, C, W>
