@@ -1,7 +1,9 @@
 //! From changes of the tree to events in the outputs of those who watch (semantics §9.2).
 
+use alloc::vec::Vec;
 use bytes::{BufMut, BytesMut};
 
+use super::connection::Connection;
 use super::{Connections, FrontConfig, Scratch, Watches};
 use crate::action::CloseReason;
 use crate::auth;
@@ -12,8 +14,6 @@ use crate::wire::client::{ReplyHeader, xid};
 use crate::wire::framing::put_frame;
 use crate::wire::jute::{Jute, put_len};
 use crate::wire::records::{Acl, perms};
-
-use super::connection::Connection;
 
 /// Event types that a server sends (client protocol §10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(super) struct Bell<'a, C, W> {
     /// Recursive watches were there when the batch began; none can be added while the tree is held for writing.
     pub(super) any_recursive: bool,
     pub(super) scratch: &'a mut Scratch,
-    pub(super) dirty: &'a mut alloc::vec::Vec<ConnId>,
+    pub(super) dirty: &'a mut Vec<ConnId>,
 }
 
 impl<C: Connections, W: Watches> Bell<'_, C, W> {

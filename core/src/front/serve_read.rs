@@ -16,9 +16,9 @@ use crate::ids::{SessionId, Zxid};
 use crate::text::Text;
 use crate::tree::NodeRef;
 use crate::watch::Modes;
-use crate::wire::client::{ClientInfo, MultiHeader, op, xid};
+use crate::wire::client::{ClientInfo, MultiHeader, ReplyHeader, op, xid};
 use crate::wire::jute::{Jute, put_len};
-use crate::wire::records::perms;
+use crate::wire::records::{Id, Stat, perms};
 use crate::wire::request::{MultiOp, Request};
 
 /// A request that needs no one but this server.
@@ -68,7 +68,7 @@ impl Reader<'_> {
             }
             Read::Undecodable { ends_a_multi: true, .. } => self.out.frame(|out| {
                 let err = OpError::MarshallingError.code();
-                crate::wire::client::ReplyHeader { xid, zxid, err }.encode(out);
+                ReplyHeader { xid, zxid, err }.encode(out);
                 LAST.encode(out);
             }),
         }
@@ -187,7 +187,7 @@ impl Reader<'_> {
         path: &str,
         watch: bool,
         host: &Host<'_, C, W>,
-    ) -> Result<crate::wire::records::Stat, OpError> {
+    ) -> Result<Stat, OpError> {
         if path.contains('\0') {
             return Err(OpError::BadArguments);
         }
@@ -234,8 +234,8 @@ impl Reader<'_> {
         });
     }
 
-    /// The standard watches of a client that comes back, in this order: those that missed something since `relative` are told at once, the
-    /// others watch on (semantics §9.4). A null list ends it with -5 and takes nothing back.
+    /// The standard watches of a client that comes back, in this order: those that missed something since `relative`
+    /// are told at once, the others watch on (semantics §9.4). A null list ends it with -5 and takes nothing back.
     fn set_standard<C, W: Watches>(
         &mut self,
         relative: Zxid,
@@ -321,7 +321,7 @@ fn ephemerals(mut paths: Vec<Text>, prefix: Option<&str>) -> Vec<Text> {
 }
 
 /// What whoAmI shows of an identity: never a hash.
-fn client_info(id: &crate::wire::records::Id) -> ClientInfo {
+fn client_info(id: &Id) -> ClientInfo {
     let user = match &*id.scheme {
         "digest" => Text::from(id.id.split(':').next().unwrap_or_default()),
         "super" => Text::EMPTY,
