@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use bytes::{Buf, Bytes, BytesMut};
 use captures::{Kind, Side, captures};
+use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::ids::Sid;
 use zk_core::wire::client::op;
 use zk_core::wire::election::{Handshake, HandshakeForm, Notification, NotificationForm};
@@ -310,6 +311,39 @@ fn captured_streams_cut_anywhere_give_the_same_records() {
             assert!(decode(&stream, piece) == whole, "{name} in pieces of {piece}");
         }
     });
+}
+
+#[test]
+fn every_captured_config_text_comes_back_as_it_was() {
+    let mut versions = vec![];
+    let mut check = |text: &Bytes| {
+        let text = std::str::from_utf8(text).unwrap();
+        let config = QuorumConfig::parse(text).unwrap();
+        assert_eq!(config.to_string(), text);
+        versions.push(config.version());
+    };
+    each_side(|_, side, decode| {
+        for item in decode(&side.stream(), usize::MAX) {
+            match item {
+                Item::Notification(Notification {
+                    form: NotificationForm::Versioned { config, .. }, ..
+                }) => {
+                    check(&config.unwrap());
+                }
+                Item::Packet(QuorumPacket::NewLeader { config, .. }) => check(&config.unwrap()),
+                Item::Packet(
+                    QuorumPacket::Proposal { txn, .. } | QuorumPacket::InformAndActivate { txn, .. },
+                ) => {
+                    if let TxnBody::Reconfig { data, .. } = Txn::decode(txn).unwrap().body {
+                        check(&data.unwrap());
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(versions.len(), 402);
+    assert!(versions.iter().any(|version| version.counter() > 0), "one of a reconfig");
 }
 
 #[test]

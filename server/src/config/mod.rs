@@ -9,8 +9,8 @@ mod settings;
 mod tests;
 mod zoo_cfg;
 
-pub use members::{Address, Member, Role};
 pub use settings::Override;
+pub use zk_core::config::member::{Address, Member, Role};
 pub use zoo_cfg::ZooCfg;
 
 use std::fmt;

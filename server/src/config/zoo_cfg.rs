@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use zk_core::address::HostPort;
+use zk_core::config::member::{Member, Role};
 use zk_core::disk::Compression;
 use zk_core::wire::limits::JUTE_MAXBUFFER;
 
 use super::keys::{self, Fate};
-use super::members::{self, Member, Role};
+use super::members;
 use super::properties;
 use super::settings::{Digits, Override, Setting, Settings, TwoPaths};
 use super::{ConfigError, Level, Notice, Place};
@@ -272,7 +274,7 @@ fn read_client_port(
     };
     let as_u16 = |n: i64| u16::try_from(n).expect("the range ends at u16::MAX");
     match (port, of_member) {
-        (Some((n, setting)), Some((_, other))) if as_u16(n) != other => {
+        (Some((n, setting)), Some(HostPort { port: other, .. })) if as_u16(n) != other => {
             let what = format!("clientPort={n}, but the server line says port {other} for clients");
             Err(ConfigError::Contradiction { place: setting.place, what })
         }
@@ -283,8 +285,8 @@ fn read_client_port(
             }
             Ok((as_u16(n), host))
         }
-        (None, Some((member_host, port))) => {
-            Ok((port, host.or_else(|| (!member_host.is_empty()).then_some(member_host))))
+        (None, Some(member)) => {
+            Ok((member.port, host.or_else(|| (!member.is_wildcard()).then_some(member.host))))
         }
         (None, None) => {
             if base == Base::File {

@@ -1,0 +1,4 @@
+//! Settings as data: who the members of an ensemble are.
+
+pub mod member;
+pub mod quorum_config;
