@@ -104,9 +104,41 @@ pub enum OpError {
 }
 
 impl OpError {
+    /// Every refusal.
+    const ALL: [Self; 23] = [
+        Self::RuntimeInconsistency,
+        Self::MarshallingError,
+        Self::Unimplemented,
+        Self::BadArguments,
+        Self::NewConfigNoQuorum,
+        Self::ReconfigInProgress,
+        Self::NoNode,
+        Self::NoAuth,
+        Self::BadVersion,
+        Self::NoChildrenForEphemerals,
+        Self::NodeExists,
+        Self::NotEmpty,
+        Self::SessionExpired,
+        Self::InvalidAcl,
+        Self::AuthFailed,
+        Self::SessionMoved,
+        Self::NotReadOnly,
+        Self::EphemeralOnLocalSession,
+        Self::NoWatcher,
+        Self::ReconfigDisabled,
+        Self::SessionClosedRequireSaslAuth,
+        Self::QuotaExceeded,
+        Self::ThrottledOp,
+    ];
+
     /// The number on the wire.
     pub const fn code(self) -> i32 {
         self as i32
+    }
+
+    /// The refusal that a number on the wire stands for: clients name what they were answered.
+    pub fn from_code(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|error| error.code() == code)
     }
 }
 
