@@ -33,8 +33,6 @@ pub(super) trait Source {
     fn next(&mut self, session: usize, now: u64) -> Next;
     /// An operation's end.
     fn ended(&mut self, sent: &Sent, outcome: Outcome, now: u64);
-    /// When to stop waiting even if answers keep coming; `None`: never.
-    fn latest(&self) -> Option<u64>;
 }
 
 /// A source's answer to a session with room.
@@ -93,8 +91,6 @@ pub(super) struct Engine {
     scratch: Box<[u8]>,
     events: Vec<epoll::Event>,
     last_zxid: Zxid,
-    /// The last time that a reply came, or that waiting began.
-    heard: u64,
     /// Why sessions were lost.
     losses: Vec<String>,
 }
@@ -144,7 +140,6 @@ impl Engine {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             events: Vec::with_capacity(sessions + 1),
             last_zxid: Zxid::ZERO,
-            heard: 0,
             losses: Vec::new(),
             sessions: opened,
         })
@@ -158,10 +153,6 @@ impl Engine {
             let now = self.now();
             source.turn(now);
             self.wake(source, now);
-            if let Some(reason) = self.reason_to_stop(source, now) {
-                self.give_up(source, &reason);
-                break;
-            }
             self.wait()?;
             for at in 0..self.events.len() {
                 let event = self.events[at];
@@ -172,7 +163,7 @@ impl Engine {
             }
             if now - looked > HOUSEKEEPING.tv_nsec as u64 {
                 looked = now;
-                self.keep_alive(source);
+                self.look_after_sessions(source);
             }
         }
         Ok(())
@@ -200,7 +191,6 @@ impl Engine {
 
     fn begin(&mut self) -> Result<()> {
         ensure!(self.alive() > 0, "no session is left: {}", self.losses.join("; "));
-        self.heard = self.now();
         for (standing, wake) in self.standing.iter_mut().zip(&mut self.wakes) {
             if !matches!(standing, Standing::Lost) {
                 (*standing, *wake) = (Standing::Working, 0);
@@ -290,8 +280,7 @@ impl Engine {
     }
 
     fn take_replies(&mut self, nth: usize, source: &mut impl Source, now: u64) -> Result<()> {
-        while let Some((sent, header, body)) = self.sessions[nth].next_reply()? {
-            self.heard = now;
+        while let Some((sent, header, body)) = self.sessions[nth].next_reply(now)? {
             self.last_zxid = self.last_zxid.max(header.zxid);
             if sent.is_ping() {
                 continue;
@@ -325,37 +314,19 @@ impl Engine {
         }
     }
 
-    fn reason_to_stop(&mut self, source: &impl Source, now: u64) -> Option<String> {
-        if source.latest().is_some_and(|latest| now > latest) {
-            return Some("answers came too slowly for the schedule".into());
-        }
-        if Duration::from_nanos(now.saturating_sub(self.heard)) <= self.patience {
-            return None;
-        }
-        // Silence is only a fault while something waits.
-        if self.sessions.iter().all(|session| session.in_flight() == 0) {
-            self.heard = now;
-            return None;
-        }
-        Some(format!("no answer for {:?}", self.patience))
-    }
-
-    fn give_up(&mut self, source: &mut impl Source, why: &str) {
-        for nth in 0..self.sessions.len() {
-            let waits = self.sessions[nth].in_flight() > 0;
-            if waits && !matches!(self.standing[nth], Standing::Lost) {
-                self.lose(nth, source, why);
-            }
-        }
-    }
-
-    fn keep_alive(&mut self, source: &mut impl Source) {
+    /// Pings for those that would expire, an end for those that wait in vain.
+    fn look_after_sessions(&mut self, source: &mut impl Source) {
         let now = self.now();
         for nth in 0..self.sessions.len() {
-            if !matches!(self.standing[nth], Standing::Lost) {
-                self.sessions[nth].keep_alive(now);
-                self.push_out(nth, source);
+            if matches!(self.standing[nth], Standing::Lost) {
+                continue;
             }
+            if self.sessions[nth].waited(now) > self.patience {
+                self.lose(nth, source, &format!("no answer for {:?}", self.patience));
+                continue;
+            }
+            self.sessions[nth].keep_alive(now);
+            self.push_out(nth, source);
         }
     }
 
@@ -392,3 +363,6 @@ impl Engine {
 pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,10 +77,10 @@ const CLIENT_BOUND_CORES: f64 = 0.9;
 impl Report {
     pub(super) fn new(plan: &Plan, pids: &[u32], found: &Findings, losses: &[String]) -> Self {
         let seconds = (found.last_end.saturating_sub(found.opened.at) as f64 / 1e9).max(1e-9);
-        let measured = found.measured.total();
+        let answered = found.measured.answered;
         let window = Duration::from_nanos(found.closed.at.saturating_sub(found.opened.at));
         let rates = |cpu: Duration| {
-            let per_operation = cpu.as_secs_f64() * 1e6 / measured.max(1) as f64;
+            let per_operation = cpu.as_secs_f64() * 1e6 / answered.max(1) as f64;
             (per_operation, cpu.as_secs_f64() / window.as_secs_f64().max(1e-9))
         };
         let (own, own_cores) = rates(found.closed.own - found.opened.own);

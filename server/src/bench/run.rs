@@ -1,7 +1,8 @@
 //! The measured run: warm-up, then a window in which every operation that starts is counted, then the last answers.
 //!
 //! In a closed loop an operation starts when it is sent; in an open loop when it is due. One that never ends is counted
-//! with the time that it had waited when the run was given up, so that percentiles never look better for it.
+//! with the time that it had waited when the run was given up, so that percentiles never look better for it. What an
+//! overloaded server has not been asked by the end of the warm-up is left out: the window does not begin with a debt.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +39,8 @@ enum Pace {
         first: u64,
         /// The number after the last one's.
         end: u64,
+        /// When what is overdue is not sent any more.
+        latest: u64,
     },
 }
 
@@ -75,13 +78,8 @@ pub(super) struct Ended {
     pub(super) succeeded: u64,
     /// By the error's name.
     pub(super) failed: BTreeMap<String, u64>,
-}
-
-impl Ended {
-    /// All of them.
-    pub(super) fn total(&self) -> u64 {
-        self.succeeded + self.failed.values().sum::<u64>()
-    }
+    /// Those that the server answered, in whatever way.
+    pub(super) answered: u64,
 }
 
 /// What a run has found.
@@ -137,7 +135,6 @@ struct Run<'a> {
     /// When the window opens.
     opens: u64,
     opened: Option<Cost>,
-    latest: Option<u64>,
     last_end: Option<u64>,
     warm_up: Ended,
     measured: Ended,
@@ -147,8 +144,8 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(plan: &Plan, workload: &'a mut Workload, pids: &'a [u32], now: u64) -> Self {
-        let (pace, opens, latest) = match plan.pace {
-            Loop::Closed => (Pace::Closed { extent: plan.extent, sent: 0 }, now + nanos(plan.warm_up), None),
+        let (pace, opens) = match plan.pace {
+            Loop::Closed => (Pace::Closed { extent: plan.extent, sent: 0 }, now + nanos(plan.warm_up)),
             Loop::Open { rate } => {
                 let schedule = Schedule::new(now, rate, plan.sessions);
                 let first = schedule.number_at(plan.warm_up);
@@ -157,8 +154,9 @@ impl<'a> Run<'a> {
                         Extent::For(duration) => schedule.number_at(duration),
                         Extent::Count(count) => count,
                     };
-                let (opens, closes) = (schedule.time_of(first), schedule.time_of(end));
-                (Pace::Open { schedule, first, end }, opens, Some(closes + nanos(plan.patience)))
+                let opens = schedule.time_of(first);
+                let latest = schedule.time_of(end) + nanos(plan.patience);
+                (Pace::Open { schedule, first, end, latest }, opens)
             }
         };
         Self {
@@ -168,7 +166,6 @@ impl<'a> Run<'a> {
             pace,
             opens,
             opened: None,
-            latest,
             last_end: None,
             warm_up: Ended::default(),
             measured: Ended::default(),
@@ -179,7 +176,7 @@ impl<'a> Run<'a> {
 
     /// Operations that were due in the window, but whose session had been lost or too busy to send them at all.
     fn count_never_started(&mut self, now: u64) {
-        let Pace::Open { schedule, first, end } = &mut self.pace else { return };
+        let Pace::Open { schedule, first, end, .. } = &mut self.pace else { return };
         let mut waited = Vec::new();
         for session in 0..schedule.sessions() {
             while schedule.number(session) < *end {
@@ -193,6 +190,16 @@ impl<'a> Run<'a> {
             *self.measured.failed.entry(NEVER_SENT.into()).or_default() += 1;
             // Its kind was never drawn; it waited all the same.
             self.latencies.entry(op::ERROR).or_insert_with(Latencies::new).record(ns);
+        }
+    }
+
+    /// Skips what was due in the warm-up and has not been sent.
+    fn leave_debt_behind(&mut self) {
+        let Pace::Open { schedule, first, .. } = &mut self.pace else { return };
+        for session in 0..schedule.sessions() {
+            while schedule.number(session) < *first {
+                schedule.advance(session);
+            }
         }
     }
 
@@ -216,6 +223,7 @@ impl Source for Run<'_> {
             self.opened = Some(Cost::now(now, self.pids));
             // Whatever the sampling took is not the window's.
             self.opens = now;
+            self.leave_debt_behind();
         }
     }
 
@@ -233,9 +241,9 @@ impl Source for Run<'_> {
                 *sent += u64::from(opened);
                 self.send(now, if opened { MEASURED } else { WARM_UP })
             }
-            Pace::Open { schedule, first, end } => {
+            Pace::Open { schedule, first, end, latest } => {
                 let (number, due) = (schedule.number(session), schedule.due(session));
-                if number >= *end {
+                if number >= *end || now > *latest {
                     return Next::Done;
                 }
                 if due > now {
@@ -251,6 +259,7 @@ impl Source for Run<'_> {
     fn ended(&mut self, sent: &Sent, outcome: Outcome, now: u64) {
         let measured = sent.tag == MEASURED;
         let ended = if measured { &mut self.measured } else { &mut self.warm_up };
+        ended.answered += u64::from(!matches!(outcome, Outcome::Unanswered));
         let fault = match &outcome {
             Outcome::Answered(reply) => self.workload.fault(reply),
             other => Some(describe(other)),
@@ -264,10 +273,6 @@ impl Source for Run<'_> {
             let latency = now.saturating_sub(sent.started);
             self.latencies.entry(sent.op).or_insert_with(Latencies::new).record(latency);
         }
-    }
-
-    fn latest(&self) -> Option<u64> {
-        self.latest
     }
 }
 

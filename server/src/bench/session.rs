@@ -75,6 +75,8 @@ pub(super) struct Session {
     timeout: Duration,
     /// When it last sent anything.
     last_sent: u64,
+    /// When a reply last came, or waiting for one began.
+    heard: u64,
 }
 
 impl Session {
@@ -105,6 +107,7 @@ impl Session {
             last_xid: 0,
             timeout: Duration::ZERO,
             last_sent: 0,
+            heard: 0,
         })
     }
 
@@ -145,6 +148,9 @@ impl Session {
             self.last_xid = self.last_xid.checked_add(1).unwrap_or(1);
             self.last_xid
         };
+        if self.in_flight.is_empty() {
+            self.heard = now;
+        }
         put_request(&mut self.out, xid, request);
         self.in_flight.push_back(Sent { xid, op: request.op(), started, tag });
         self.last_sent = now;
@@ -187,7 +193,7 @@ impl Session {
     }
 
     /// The next whole reply with the request that it answers, and the reader at its body.
-    pub(super) fn next_reply(&mut self) -> Result<Option<(Sent, ReplyHeader, Bytes)>> {
+    pub(super) fn next_reply(&mut self, now: u64) -> Result<Option<(Sent, ReplyHeader, Bytes)>> {
         let Some(frame) = self.reader.next_frame()? else { return Ok(None) };
         let mut reader = Reader::new(frame);
         let header = ReplyHeader::decode(&mut reader).context("reply header")?;
@@ -200,7 +206,14 @@ impl Session {
             header.xid,
             sent.xid
         );
+        self.heard = now;
         Ok(Some((sent, header, reader.rest())))
+    }
+
+    /// How long nothing has come though something is awaited.
+    pub(super) fn waited(&self, now: u64) -> Duration {
+        let ns = if self.in_flight.is_empty() { 0 } else { now.saturating_sub(self.heard) };
+        Duration::from_nanos(ns)
     }
 
     /// Takes the requests that nobody will answer any more.

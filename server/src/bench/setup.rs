@@ -197,10 +197,6 @@ where
             self.fault.get_or_insert(fault);
         }
     }
-
-    fn latest(&self) -> Option<u64> {
-        None
-    }
 }
 
 /// One closeSession on each session.
@@ -228,9 +224,5 @@ impl Source for Closing {
         if let Err(fault) = expect_answer(outcome) {
             self.fault.get_or_insert(fault);
         }
-    }
-
-    fn latest(&self) -> Option<u64> {
-        None
     }
 }
