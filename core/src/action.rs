@@ -1,13 +1,19 @@
 //! The whole vocabulary that comes out of a [`crate::replica::Replica`].
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::disk::epochs::EpochKind;
 use crate::event::Event;
-use crate::ids::{ConnId, SessionId, Zxid};
-use crate::input::Token;
+use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
+use crate::input::{QueryId, Token};
+use crate::replica::{LogShare, PeerFault, Standing};
+use crate::time::WallMs;
+use crate::tree::{Tree, TreeView};
+use crate::wire::quorum::QuorumPacket;
 use crate::wire::txn::Txn;
 
 /// What the replica wants done. Order matters: a driver carries actions out in the order they were emitted.
@@ -33,6 +39,74 @@ pub enum Action {
         /// Why, for the log.
         why: CloseReason,
     },
+    /// Apply these in [`crate::tree::ApplyMode::Replay`]: a learner catches up, nobody is connected and nobody waits for
+    /// them. In one queue with `Apply`, and answered with `Applied` like it.
+    Replay(Vec<Arc<Txn>>),
+    /// From here on this is the server's tree. In one queue with `Apply`, and answered with `Applied` of its last zxid,
+    /// which may be lower than one reported before.
+    Adopt(Box<Tree>),
+    /// Write the membership into `/zookeeper/config` of this server's tree ([`Tree::set_config`]). No txn, no zxid. In one
+    /// queue with `Apply`; not answered.
+    ConfigNode(ConfigNode),
+    /// Rebuild, beside the tree that is in use, the state as of this zxid from snapshots and log; change nothing on the
+    /// disk. Asked only while no disk command is under way. Answered by `Input::Reloaded`.
+    Reload {
+        /// The last zxid that counts.
+        to: Zxid,
+    },
+    /// Read the log on disk from the last txn at or before `from` through the first at or after `to`. Answered by
+    /// `Input::LogPart`.
+    ReadLog {
+        /// To tell answers apart.
+        query: QueryId,
+        /// Where a learner's history ends.
+        from: Zxid,
+        /// Where what is in memory begins.
+        to: Zxid,
+        /// When the answer is to be `Unfit`.
+        limit: LogShare,
+    },
+    /// Accept connections on the quorum port from now on.
+    Listen,
+    /// Accept none any more. Those that there are go on.
+    Unlisten,
+    /// Open a connection to a server's quorum port: answered by `Up` or `DialFailed` for this link.
+    Dial {
+        /// Whose.
+        sid: Sid,
+        /// What it will be called.
+        link: LinkId,
+    },
+    /// Send a packet, behind everything sent on this link before.
+    Send {
+        /// Where.
+        link: LinkId,
+        /// What.
+        packet: QuorumPacket,
+    },
+    /// Send SNAP with this view's zxid, the view, and the signature, behind everything sent on this link before. What
+    /// follows on this link waits; nothing else does.
+    SendView {
+        /// Where.
+        link: LinkId,
+        /// What.
+        view: Box<TreeView>,
+    },
+    /// Close a link at once; what has not been sent may be lost. Nothing more is to be told of it.
+    Hang {
+        /// Which.
+        link: LinkId,
+        /// Why, for the log.
+        why: HangReason,
+    },
+    /// The server's standing changed: when it ceases to serve, all client connections are to be closed at once; before it
+    /// serves none are to be accepted.
+    Role(Standing),
+    /// Another server has taken this session over: close the connection that serves it here, if there is one.
+    SessionMoved {
+        /// The session.
+        session: SessionId,
+    },
     /// Something worth telling: log line, counter, trace.
     Event(Event),
     /// Stop this process; nothing more may be promised.
@@ -51,6 +125,82 @@ pub enum DiskCommand {
     },
     /// The next append begins a new log file.
     Roll,
+    /// Remove everything beyond `to`: log records, and snapshots with a name beyond it.
+    Truncate {
+        /// Reported back when durable.
+        token: Token,
+        /// The last zxid that stays.
+        to: Zxid,
+    },
+    /// Write one of the epoch files.
+    SetEpoch {
+        /// Reported back when durable.
+        token: Token,
+        /// Which.
+        which: EpochKind,
+        /// Its new value.
+        epoch: u32,
+    },
+    /// Write the view as a snapshot under its own zxid; then remove the log records and the snapshots beyond that zxid,
+    /// which a lost branch of history left (quorum protocol B5). Durable when all that is.
+    Install {
+        /// Reported back when durable.
+        token: Token,
+        /// The state that the server starts from.
+        view: Box<TreeView>,
+    },
+}
+
+impl DiskCommand {
+    /// The token by which it is reported durable; `None` for what promises nothing.
+    pub const fn token(&self) -> Option<Token> {
+        match self {
+            Self::Append { token, .. }
+            | Self::Truncate { token, .. }
+            | Self::SetEpoch { token, .. }
+            | Self::Install { token, .. } => Some(*token),
+            Self::Roll => None,
+        }
+    }
+}
+
+/// What `/zookeeper/config` is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigNode {
+    /// Config text.
+    pub text: Bytes,
+    /// The config's version: the node's mzxid.
+    pub version: Zxid,
+    /// This server's wall clock: the node's mtime.
+    pub time: WallMs,
+}
+
+/// Why a link of the quorum port is hung up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HangReason {
+    /// The peer broke the protocol.
+    Fault(PeerFault),
+    /// This server does not lead (any more), or left this leader.
+    RoleLost,
+    /// A newer link of the same server took its place.
+    Replaced,
+    /// Nothing came for too long.
+    Silent,
+    /// The learner has more history than this leader, which must not lead it.
+    AheadOfLeader,
+    /// The leader's epoch is older than one that was accepted.
+    EpochBehind,
+    /// The learner's config is newer than the leader's.
+    ConfigAhead,
+    /// Speaks a protocol from before 3.4.
+    TooOld,
+    /// Claims to be this very server.
+    Twin,
+    /// Too much is queued for it, or it acknowledges too slowly: it may come back and be synchronised.
+    TooSlow,
+    /// What the leader wants cut off cannot be cut off here. A snapshot is asked for next time.
+    CannotTruncate,
 }
 
 /// One record of the transaction log: the serialised txn, shared with everyone else who sends it.
@@ -117,4 +267,8 @@ pub enum CloseReason {
     SlowReader,
     /// The server stops.
     ShuttingDown,
+    /// Another server serves the session by now.
+    SessionMoved,
+    /// The server has no leader.
+    NotServing,
 }

@@ -2,7 +2,8 @@
 
 use alloc::string::String;
 
-use crate::ids::{SessionId, Zxid};
+use crate::ids::{LinkId, SessionId, Sid, Zxid};
+use crate::replica::{Leave, SyncKind};
 
 /// Something that happened. Names are stable: adding is free, renaming breaks scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,5 +49,77 @@ pub enum Event {
     DigestMismatch {
         /// At this zxid.
         zxid: Zxid,
+    },
+    /// Votes are asked for: a new round of the election begins.
+    ElectionBegun {
+        /// The last zxid logged, which this server claims.
+        zxid: Zxid,
+        /// The epoch it established last.
+        epoch: u32,
+    },
+    /// The election is decided.
+    ElectionDecided {
+        /// Who is to lead.
+        leader: Sid,
+    },
+    /// Leader: a quorum is here, and an epoch that none of it knows is durable.
+    EpochProposed {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// Learner: the leader's epoch is durable here.
+    EpochAccepted {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// Leader: how a learner is to be brought up to date.
+    SyncChosen {
+        /// The learner.
+        learner: Sid,
+        /// How.
+        kind: SyncKind,
+        /// Where its history ends.
+        from: Zxid,
+        /// Where the history ends that it is sent.
+        to: Zxid,
+    },
+    /// Learner: the leader has decided how to bring this server up to date.
+    SyncBegun {
+        /// How.
+        kind: SyncKind,
+        /// The zxid in its packet.
+        zxid: Zxid,
+    },
+    /// Learner: the leader's history and its epoch are durable here, which was acknowledged.
+    NewLeaderAcked {
+        /// The epoch.
+        epoch: u32,
+        /// The last zxid of that history.
+        zxid: Zxid,
+    },
+    /// A quorum holds the leader's history: its epoch is established. Told by the leader, and by learners when they hear
+    /// UPTODATE.
+    EpochEstablished {
+        /// The epoch.
+        epoch: u32,
+        /// The last zxid of its initial history.
+        zxid: Zxid,
+    },
+    /// Everything up to here is committed. Told in ensembles only.
+    Committed {
+        /// The last zxid of it.
+        zxid: Zxid,
+    },
+    /// A role ends; the next begins with an election.
+    RoleLeft {
+        /// Why.
+        why: Leave,
+    },
+    /// A learner's link is gone, or another took its place.
+    LearnerLost {
+        /// The learner, if it had said who it is.
+        learner: Option<Sid>,
+        /// The link.
+        link: LinkId,
     },
 }

@@ -110,3 +110,22 @@ impl fmt::Display for PeerState {
         })
     }
 }
+
+/// One TCP connection on the quorum port. The end that opened it numbers it: what a replica dials it numbers itself, what
+/// is accepted its driver does. Neither number is used again within a process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LinkId {
+    /// Opened by this server, a learner.
+    Dialled(u64),
+    /// Opened by another, to this server, which leads.
+    Accepted(u64),
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dialled(n) => write!(f, "d{n}"),
+            Self::Accepted(n) => write!(f, "a{n}"),
+        }
+    }
+}

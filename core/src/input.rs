@@ -1,17 +1,27 @@
 //! The whole vocabulary that goes into a [`crate::replica::Replica`].
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::action::LogRecord;
 use crate::auth::AuthInfo;
+use crate::disk::recovery::Recovered;
 use crate::error::{DiskFault, OpError};
-use crate::ids::{ConnId, SessionId, Zxid};
+use crate::ids::{ConnId, LinkId, SessionId, Zxid};
+use crate::tree::Tree;
+use crate::wire::quorum::QuorumPacket;
 pub use crate::wire::quorum::Touch;
 use crate::wire::request::Request;
 
 /// Names a disk command; tokens grow, and `Durable(t)` covers every command up to `t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Token(pub u64);
+
+/// Names a question to the log on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub u64);
 
 /// What a driver tells the replica.
 #[derive(Clone, Debug)]
@@ -43,10 +53,55 @@ pub enum Input {
         /// The zxid in its name.
         zxid: Zxid,
     },
+    /// Something happened on the quorum port.
+    Link {
+        /// On this connection.
+        link: LinkId,
+        /// What.
+        event: LinkEvent,
+    },
+    /// The answer to an [`crate::action::Action::ReadLog`].
+    LogPart {
+        /// Which one.
+        query: QueryId,
+        /// What the log holds.
+        part: LogPart,
+    },
+    /// The answer to an [`crate::action::Action::Reload`]: the state as of the zxid that was asked for, or why it cannot
+    /// be had. Nothing on the disk has changed.
+    Reloaded(Result<Box<Recovered>, DiskFault>),
     /// A disk operation failed. There is no retry: the replica answers with `Fatal`.
     DiskFailed(DiskFault),
     /// An operator's (or the shutting-down driver's) command.
     Admin(AdminCommand),
+}
+
+/// What happens on a connection of the quorum port. In the order of the stream; nothing comes after `Down` and `DialFailed`.
+#[derive(Clone, Debug)]
+pub enum LinkEvent {
+    /// A dial succeeded, or a connection was accepted (and, where it is asked for, authenticated).
+    Up,
+    /// A dial failed or took too long.
+    DialFailed,
+    /// A packet came.
+    Packet(QuorumPacket),
+    /// Part of the snapshot behind a SNAP packet went out, or came in: the other side lives. To be told at least once per
+    /// tick while it goes on, and (by the sender) when the last of it has been given to the operating system.
+    SnapshotMoved,
+    /// The whole snapshot behind a SNAP packet came, with its signature; the tree is as of the zxid in the packet.
+    Snapshot(Box<Tree>),
+    /// The connection is gone, by itself or because of bytes that are no packets. Not told of links that were hung up.
+    Down(String),
+}
+
+/// What the log on disk holds for a learner that is far behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogPart {
+    /// Everything from the last txn at or before the first zxid asked for through the first at or after the last, in
+    /// order.
+    Records(Vec<LogRecord>),
+    /// It does not reach back so far, or is longer than the limit.
+    Unfit,
 }
 
 /// What a handshake asks for.

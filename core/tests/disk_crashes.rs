@@ -126,7 +126,7 @@ proptest! {
                 let mut ops = Vec::new();
                 match step {
                     Step::Append(sizes) => writer.append(sizes, &mut ops),
-                    Step::Roll => writer.planner.plan(&DiskCommand::Roll, &mut ops),
+                    Step::Roll => drop(writer.planner.plan(&DiskCommand::Roll, &mut ops)),
                     Step::Snapshot => writer.snapshot(&mut ops),
                 }
                 for op in &ops {
@@ -169,7 +169,7 @@ proptest! {
             let mut ops = Vec::new();
             match step {
                 Step::Append(sizes) => writer.append(sizes, &mut ops),
-                Step::Roll => writer.planner.plan(&DiskCommand::Roll, &mut ops),
+                Step::Roll => drop(writer.planner.plan(&DiskCommand::Roll, &mut ops)),
                 Step::Snapshot => writer.snapshot(&mut ops),
             }
             memory.run(&ops);

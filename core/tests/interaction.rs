@@ -361,6 +361,7 @@ impl Scene {
                 text
             }
             Action::Fatal(why) => format!("fatal: {why}"),
+            other => panic!("a standalone server has no use for {other:?}"),
         }
     }
 

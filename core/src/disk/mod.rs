@@ -9,6 +9,7 @@ pub mod layout;
 pub mod planner;
 pub mod purge;
 pub mod recovery;
+pub mod rewrite;
 mod snappy;
 pub mod snapshot;
 pub mod snapshot_reader;

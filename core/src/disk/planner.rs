@@ -7,8 +7,9 @@
 use alloc::vec::Vec;
 use bytes::{BufMut, BytesMut};
 
+use super::rewrite::Rewrite;
 use super::txnlog::{self, BATCH_MAX, HEADER, HEADER_LEN, LogEnd, LogReader};
-use super::{Dir, DiskConfig, FileName, FileOp, Vfs, layout};
+use super::{Dir, DiskConfig, FileName, FileOp, Vfs, epochs, layout};
 use crate::action::{DiskCommand, LogRecord};
 use crate::error::DiskFault;
 use crate::ids::Zxid;
@@ -43,11 +44,28 @@ impl LogPlanner {
     }
 
     /// Plans one command's writes. They are not durable before the operations of [`Self::commit`] have been carried out.
-    pub fn plan(&mut self, command: &DiskCommand, ops: &mut Vec<FileOp>) {
+    ///
+    /// Some: the command replaces history. Once everything planned so far has been carried out, the rewrite's own pieces
+    /// follow; when they are carried out, the command is durable.
+    pub fn plan(&mut self, command: &DiskCommand, ops: &mut Vec<FileOp>) -> Option<Rewrite> {
         match command {
             DiskCommand::Append { records, .. } => records.iter().for_each(|record| self.append(record, ops)),
             DiskCommand::Roll => self.roll(ops),
+            DiskCommand::SetEpoch { which, epoch, .. } => {
+                // What was appended before must not be less durable than the epoch that speaks of it.
+                self.commit(ops);
+                epochs::plan_set(*which, *epoch, ops);
+            }
+            DiskCommand::Truncate { to, .. } => {
+                self.roll(ops);
+                return Some(Rewrite::truncate(*to, self.config));
+            }
+            DiskCommand::Install { view, .. } => {
+                self.roll(ops);
+                return Some(Rewrite::install((**view).clone(), self.config));
+            }
         }
+        None
     }
 
     /// Plans one record's write.

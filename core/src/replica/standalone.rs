@@ -8,186 +8,148 @@
 //! `Durable` that covers it.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::BytesMut;
 
-use super::Outbox;
-use crate::action::{Action, Commit, DiskCommand, LogRecord};
-use crate::auth::AuthInfo;
+use super::commit_log::Entry;
+use super::outbox::Turn;
+use super::proposer::{Asked, Place, Proposer};
+use super::{Life, ReplicaConfig};
+use crate::action::{Action, CloseReason, Commit};
+use crate::event::Event;
 use crate::ids::{ConnId, SessionId, Zxid};
-use crate::input::Token;
-use crate::prep::Proposal;
-use crate::time::Now;
+use crate::input::{ClientRequest, Input, SessionAsk, Touch};
+use crate::session::{Owner, SessionInfo};
+use crate::time::{Mono, Now};
 use crate::tree::Tree;
-use crate::wire::txn::{Txn, TxnBody};
 
-/// A commit that waits for the disk.
+/// See the module.
 #[derive(Clone, Debug)]
-struct Waiting {
-    token: Token,
-    commit: Commit,
+pub(super) struct Standalone {
+    proposer: Proposer,
+    /// Which connection waits for which txn, in zxid order.
+    origins: VecDeque<(Zxid, ConnId)>,
+    /// Which connection's sync waits for which txn, in the order they came.
+    syncs: VecDeque<(Zxid, ConnId)>,
 }
 
-/// Proposals between zxid and tree.
-#[derive(Clone, Debug)]
-pub(super) struct Pipeline {
-    waiting: VecDeque<Waiting>,
-    /// Records that have not been given to the disk yet.
-    batch: Vec<LogRecord>,
-    /// Proposed and not yet applied.
-    unapplied: VecDeque<Zxid>,
-    /// Syncs among those that wait.
-    syncs: usize,
-    last_token: Token,
-    logged: Zxid,
-    committed: Zxid,
-    applied: Zxid,
-}
+impl Standalone {
+    pub(super) fn new(config: &ReplicaConfig, tree: &Tree, now: Now) -> Self {
+        let proposer = Proposer::new(config, tree, now.mono);
+        Self { proposer, origins: VecDeque::new(), syncs: VecDeque::new() }
+    }
 
-impl Pipeline {
-    /// Goes on after `last`, which is durable and applied.
-    pub(super) const fn new(last: Zxid) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            batch: Vec::new(),
-            unapplied: VecDeque::new(),
-            syncs: 0,
-            last_token: Token(0),
-            logged: last,
-            committed: last,
-            applied: last,
+    /// Closes the sessions that own nodes and are in no table.
+    pub(super) fn close_lost(&mut self, turn: &mut Turn<'_>) {
+        while let Some(session) = self.proposer.next_lost() {
+            self.propose_close(session, turn);
         }
     }
 
-    /// The zxid of the next proposal.
-    ///
-    /// A counter never wraps into the epoch: after counter 2^32 - 1 the next epoch begins with 1, as an ensemble's
-    /// epochs do. (Java's standalone server adds one to the whole number and logs counter 0 of the next epoch, which
-    /// in an ensemble is the zxid of no txn.)
-    fn next_zxid(&self) -> Zxid {
-        self.logged.next().unwrap_or_else(|| Zxid::new(self.logged.epoch() + 1, 1))
-    }
-
-    /// What a session asks, with the place in the order that it will have.
-    pub(super) fn proposal<'a>(
-        &self,
-        now: Now,
-        session: SessionId,
-        cxid: i32,
-        auth: &'a AuthInfo,
-        tree: &'a Tree,
-    ) -> Proposal<'a> {
-        Proposal { tree, zxid: self.next_zxid(), time: now.wall, session, cxid, auth }
-    }
-
-    /// A txn with [`Self::next_zxid`] goes to the disk when the step ends.
-    pub(super) fn propose(&mut self, txn: Txn, origin: Option<ConnId>) {
-        let zxid = txn.header.zxid;
-        assert!(zxid == self.next_zxid(), "invariant: no zxid is left out: {zxid} after {}", self.logged);
-        self.logged = zxid;
-        let mut bytes = BytesMut::with_capacity(encoded_len_hint(&txn.body));
-        txn.encode(&mut bytes);
-        self.batch.push(LogRecord { zxid, bytes: bytes.freeze() });
-        self.unapplied.push_back(zxid);
-        let commit = Commit::Txn { txn: Arc::new(txn), origin };
-        self.waiting.push_back(Waiting { token: Token(self.last_token.0 + 1), commit });
-    }
-
-    /// A sync is answered when everything proposed before it is: at once, if nothing is under way.
-    pub(super) fn sync(&mut self, conn: ConnId, out: &mut Outbox) {
-        let commit = Commit::Sync { conn };
-        if let Some(&Waiting { token, .. }) = self.waiting.back() {
-            self.syncs += 1;
-            self.waiting.push_back(Waiting { token, commit });
-        } else {
-            out.push(Action::Apply(Vec::from([commit])));
+    pub(super) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
+        match input {
+            Input::Tick => self.on_tick(turn),
+            Input::Connect { conn, ask } => self.on_connect(conn, ask, turn),
+            Input::Request(request) => self.on_request(request, turn),
+            Input::Touched(touches) => self.proposer.touched(&touches, turn.now.mono),
+            Input::Durable(_) => self.commit(turn),
+            Input::Applied(zxid) => self.proposer.applied(zxid, turn.tree),
+            // The session of a connection that is gone lives on until it expires or another re-attaches.
+            _ => {}
         }
     }
 
-    /// Emits what was proposed since the last time as one append. `logged` hears of every record's length in bytes.
-    pub(super) fn flush(&mut self, out: &mut Outbox, mut logged: impl FnMut(usize)) {
-        if self.batch.is_empty() {
+    fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        if turn.life == Life::Draining {
             return;
         }
-        self.batch.iter().for_each(|record| logged(record.bytes.len()));
-        self.last_token.0 += 1;
-        let records = core::mem::take(&mut self.batch);
-        out.push(Action::Disk(DiskCommand::Append { token: self.last_token, records }));
+        for session in self.proposer.expire(turn.now.mono) {
+            turn.event(Event::SessionExpiring { session });
+            self.propose_close(session, turn);
+        }
     }
 
-    /// The disk holds everything up to `token`: commits it. `each` sees every txn that is committed.
-    pub(super) fn durable(&mut self, token: Token, out: &mut Outbox, mut each: impl FnMut(&Txn)) {
-        assert!(token <= self.last_token, "invariant: only what was appended becomes durable");
-        let ready = self.waiting.iter().take_while(|w| w.token <= token).count();
-        if ready == 0 {
+    fn on_connect(&mut self, conn: ConnId, ask: SessionAsk, turn: &mut Turn<'_>) {
+        match ask {
+            SessionAsk::New { timeout_ms } => {
+                let session = turn.session_ids.next(|id| self.proposer.has_session(id));
+                turn.event(Event::SessionCreating { session, timeout_ms });
+                let entry = self.proposer.open(place(turn), session, timeout_ms, Owner::Here);
+                self.propose(entry, Some(conn), turn);
+            }
+            SessionAsk::Reattach { session, timeout_ms } => {
+                let touch = Touch { session, timeout_ms };
+                let answer = self.proposer.reattach(touch, Owner::Here, turn.now.mono);
+                turn.out.push(Action::Session { conn, answer });
+            }
+        }
+    }
+
+    fn on_request(&mut self, request: ClientRequest, turn: &mut Turn<'_>) {
+        let ClientRequest { conn, session, xid, auth, body } = request;
+        match self.proposer.request(place(turn), session, xid, &auth, body) {
+            Asked::Proposed(entry) => self.propose(entry, Some(conn), turn),
+            Asked::Sync if turn.log.committed() == turn.log.logged() => {
+                turn.out.push(Action::Apply(Vec::from([Commit::Sync { conn }])));
+            }
+            Asked::Sync => self.syncs.push_back((turn.log.logged(), conn)),
+            // Dropped without a reply (client protocol §14). A closing session's connection is closed by the commit of
+            // its close, behind the reply to it; closing it here would cut that off.
+            Asked::Closing => {}
+            Asked::NoSession => {
+                turn.out.push(Action::Close { conn, why: CloseReason::SessionExpired });
+            }
+        }
+    }
+
+    fn propose_close(&mut self, session: SessionId, turn: &mut Turn<'_>) {
+        let entry = self.proposer.close(place(turn), session);
+        self.propose(entry, None, turn);
+    }
+
+    fn propose(&mut self, entry: Entry, origin: Option<ConnId>, turn: &mut Turn<'_>) {
+        self.origins.extend(origin.map(|conn| (entry.zxid, conn)));
+        turn.log.append(entry);
+    }
+
+    /// Hands over what has become durable, and every sync behind the txn that it waited for.
+    fn commit(&mut self, turn: &mut Turn<'_>) {
+        let entries = turn.log.commit(turn.log.durable_zxid());
+        if entries.is_empty() {
             return;
         }
-        let mut commits = Vec::with_capacity(ready);
-        for Waiting { commit, .. } in self.waiting.drain(..ready) {
-            match &commit {
-                Commit::Txn { txn, .. } => {
-                    self.committed = txn.header.zxid;
-                    each(txn);
-                }
-                Commit::Sync { .. } => self.syncs -= 1,
+        let mut commits = Vec::with_capacity(entries.len());
+        for Entry { zxid, txn, .. } in entries {
+            self.proposer.committed(&txn);
+            let origin = self.origins.pop_front_if(|(of, _)| *of == zxid).map(|(_, conn)| conn);
+            commits.push(Commit::Txn { txn, origin });
+            while let Some((_, conn)) = self.syncs.pop_front_if(|(behind, _)| *behind <= zxid) {
+                commits.push(Commit::Sync { conn });
             }
-            commits.push(commit);
         }
-        out.push(Action::Apply(commits));
+        turn.out.push(Action::Apply(commits));
     }
 
-    /// The tree has reached `zxid`.
-    pub(super) fn applied(&mut self, zxid: Zxid) {
-        assert!(
-            zxid <= self.committed,
-            "invariant: only what is committed is applied: {zxid} after {}",
-            self.committed
-        );
-        while self.unapplied.pop_front_if(|z| *z <= zxid).is_some() {}
-        self.applied = self.applied.max(zxid);
+    /// Syncs that wait.
+    pub(super) fn syncs(&self) -> usize {
+        self.syncs.len()
     }
 
-    /// Requests between the door and their reply.
-    pub(super) fn outstanding(&self) -> usize {
-        self.unapplied.len() + self.syncs
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        self.proposer.sessions()
     }
 
-    pub(super) const fn logged(&self) -> Zxid {
-        self.logged
-    }
-
-    pub(super) const fn committed(&self) -> Zxid {
-        self.committed
-    }
-
-    pub(super) const fn applied_up_to(&self) -> Zxid {
-        self.applied
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.proposer.deadline()
     }
 }
 
-/// About how long the encoding will be, so that most records are one allocation. Bytes.
-fn encoded_len_hint(body: &TxnBody) -> usize {
-    const HEADER_AND_DIGEST: usize = 32 + 12;
-    const ACL: usize = 64;
-    HEADER_AND_DIGEST
-        + match body {
-            TxnBody::Create(txn) => {
-                32 + txn.path.as_bytes().len()
-                    + txn.data.as_ref().map_or(0, |d| d.len())
-                    + txn.acl.len() * ACL
-            }
-            TxnBody::SetData { path, data, .. } | TxnBody::Reconfig { path, data, .. } => {
-                12 + path.as_bytes().len() + data.as_ref().map_or(0, |d| d.len())
-            }
-            TxnBody::SetAcl { path, acl, .. } => 12 + path.as_bytes().len() + acl.len() * ACL,
-            TxnBody::Delete { path } | TxnBody::DeleteContainer { path } | TxnBody::Check { path, .. } => {
-                8 + path.as_bytes().len()
-            }
-            TxnBody::CreateSession { .. } | TxnBody::Error { .. } => 4,
-            TxnBody::CloseSession { paths } => {
-                4 + paths.iter().flatten().map(|p| 4 + p.as_bytes().len()).sum::<usize>()
-            }
-            TxnBody::Multi(entries) => 4 + entries.iter().map(|e| 8 + encoded_len_hint(e)).sum::<usize>(),
-        }
+/// The place of the next proposal.
+///
+/// A counter never wraps into the epoch: after counter 2^32 - 1 the next epoch begins with 1, as an ensemble's epochs
+/// do. (Java's standalone server adds one to the whole number and logs counter 0 of the next epoch, which in an
+/// ensemble is the zxid of no txn.)
+fn place<'a>(turn: &Turn<'a>) -> Place<'a> {
+    let last = turn.log.logged();
+    let zxid = last.next().unwrap_or_else(|| Zxid::new(last.epoch() + 1, 1));
+    Place { now: turn.now, zxid, tree: turn.tree }
 }

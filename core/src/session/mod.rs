@@ -7,4 +7,4 @@ mod table;
 
 pub use id::SessionIds;
 pub use password::{PASSWORD_LEN, is_right, password};
-pub use table::{SessionInfo, SessionTable};
+pub use table::{Owner, SessionInfo, SessionTable};

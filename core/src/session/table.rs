@@ -5,8 +5,18 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::expiry::Buckets;
-use crate::ids::SessionId;
+use crate::error::OpError;
+use crate::ids::{LinkId, SessionId};
 use crate::time::Mono;
+
+/// Through whom a session's requests come. Another may take over only by asking for the session (semantics §13.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A connection of this very server.
+    Here,
+    /// A learner, as long as it is behind this link.
+    Learner(LinkId),
+}
 
 /// A session, for inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +36,8 @@ struct Entry {
     timeout_ms: i32,
     expires_at_ms: u64,
     closing: bool,
+    /// `None` until the first request, as after a change of leader.
+    owner: Option<Owner>,
 }
 
 /// Sessions by id. Touching is O(1); expiry looks only at those that are due.
@@ -48,14 +60,15 @@ impl SessionTable {
     /// A session begins, or is found in the recovered tree: it has its full timeout from now on.
     pub fn open(&mut self, session: SessionId, timeout_ms: i32, now: Mono) {
         let expires_at_ms = self.buckets.end_of(now, millis(timeout_ms));
-        let old = self.sessions.insert(session, Entry { timeout_ms, expires_at_ms, closing: false });
+        let old =
+            self.sessions.insert(session, Entry { timeout_ms, expires_at_ms, closing: false, owner: None });
         assert!(old.is_none(), "invariant: session ids are unique, {session} lives already");
         self.buckets.put(session, expires_at_ms);
     }
 
     /// A session that must be closed though nobody ever opened it: it owns nodes and is in no table (disk format §6).
     pub fn open_closing(&mut self, session: SessionId) {
-        let entry = Entry { timeout_ms: 0, expires_at_ms: 0, closing: true };
+        let entry = Entry { timeout_ms: 0, expires_at_ms: 0, closing: true, owner: None };
         let old = self.sessions.insert(session, entry);
         assert!(old.is_none(), "invariant: session ids are unique, {session} lives already");
     }
@@ -76,6 +89,17 @@ impl SessionTable {
     pub fn touch_by_request(&mut self, session: SessionId, now: Mono) -> bool {
         let Some(timeout_ms) = self.live(session).map(|entry| entry.timeout_ms) else { return false };
         self.touch(session, timeout_ms, now)
+    }
+
+    /// May this session ask through `owner`? The first to ask becomes it.
+    pub fn check(&mut self, session: SessionId, owner: Owner) -> Result<(), OpError> {
+        let Some(entry) = self.live(session) else { return Err(OpError::SessionExpired) };
+        if *entry.owner.get_or_insert(owner) == owner { Ok(()) } else { Err(OpError::SessionMoved) }
+    }
+
+    /// The session goes on through `owner`; through whom it went before. No effect if it does not live.
+    pub fn own(&mut self, session: SessionId, owner: Owner) -> Option<Owner> {
+        self.live(session).and_then(|entry| entry.owner.replace(owner))
     }
 
     /// Its closeSession is on its way. False if there is no such session, or it is closing already.

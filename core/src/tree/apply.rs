@@ -7,10 +7,11 @@ use super::node::{NodeId, Record};
 use super::payload::Payload;
 use super::{ApplyMode, Change, ChangeKind, Changes, Tree, TxnResult, digest, owner, path};
 use crate::error::OpError;
-use crate::ids::SessionId;
+use crate::ids::{SessionId, Zxid};
 use crate::text::Text;
+use crate::time::WallMs;
 use crate::wire::records::{Acl, StatPersisted};
-use crate::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
+use crate::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader, kind};
 
 impl Tree {
     /// Applies one committed txn and appends what watchers should hear to `changes` (nothing in
@@ -29,6 +30,21 @@ impl Tree {
         let result = Apply { tree: self, header, mode, changes }.body(&txn.body);
         self.last_zxid = self.last_zxid.max(header.zxid);
         result
+    }
+}
+
+/// What is not a txn.
+impl Tree {
+    /// The membership that is in force here, as `/zookeeper/config` shows it: no txn and no zxid, since every server writes
+    /// it for itself, and outside of the digest (quorum protocol B5). Java: ZKDatabase.initConfigInZKDatabase.
+    pub fn set_config(&mut self, text: &[u8], version: Zxid, time: WallMs) {
+        let path = Text::from_static("/zookeeper/config");
+        self.add_reserved();
+        let header =
+            TxnHeader { session: SessionId::NONE, cxid: 0, zxid: version, time, kind: kind::SET_DATA };
+        let mut apply =
+            Apply { tree: self, header: &header, mode: ApplyMode::Replay, changes: &mut Changes::new() };
+        apply.set_data(&path, Some(text), -1).expect("invariant: reserved nodes have just been added");
     }
 }
 

@@ -141,3 +141,19 @@ fn a_snapshot_from_before_the_config_node_gets_one() {
     let tree = loader.finish(Zxid(1)).expect("whole");
     assert_eq!((tree.digest(), tree.node_count(), tree.data_size()), (0x51c6_d660, 5, 44));
 }
+
+#[test]
+fn the_config_node_shows_the_membership_and_moves_neither_zxid_nor_digest() {
+    let mut tree = Tree::new();
+    let (zxid, digest, size) = (tree.last_zxid(), tree.digest(), tree.data_size());
+    tree.set_config(b"server.1=a:1:2:participant\nversion=0", Zxid(0), WallMs(7));
+    tree.set_config(b"version=100000000", Zxid(0x1_0000_0000), WallMs(9));
+    assert_eq!((tree.last_zxid(), tree.digest(), tree.data_size()), (zxid, digest, size + 17));
+    let node = tree.node("/zookeeper/config").unwrap();
+    let stat = node.persisted();
+    assert_eq!(node.data(), Some(&b"version=100000000"[..]));
+    assert_eq!(
+        (stat.mzxid, stat.mtime, stat.version, stat.czxid),
+        (Zxid(0x1_0000_0000), WallMs(9), -1, Zxid(0))
+    );
+}

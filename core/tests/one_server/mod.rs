@@ -450,6 +450,7 @@ impl Server {
                 }
                 Action::Event(event) => self.events.push(event),
                 Action::Fatal(why) => panic!("fatal: {why}"),
+                other => panic!("a standalone server has no use for {other:?}"),
             }
         }
     }

@@ -1,0 +1,269 @@
+//! The order of all txns as this server knows it: what is logged, what of it is durable, committed, applied.
+//!
+//! ```text
+//!        window of the newest committed      tail
+//!   ...──┬────────────────┬─────────────┬─────────────┬──► zxid
+//!      floor           applied      committed      logged          durable is anywhere up to logged
+//! ```
+//! The *tail* is logged and not known to be committed. It stays out of the tree: whether it will ever be committed is for
+//! the next leader to say. The window is for learners that come back soon.
+//!
+//! A role may die at any moment; the log is the server's own and outlives it. Whoever waits for something to become
+//! durable keeps its token in the role, and dies with that (bug museum P24).
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::Outbox;
+use crate::action::{Action, DiskCommand, LogRecord};
+use crate::ids::Zxid;
+use crate::input::Token;
+use crate::wire::txn::Txn;
+
+/// A transaction at its place in the order.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) zxid: Zxid,
+    /// Header, body, digest: the very bytes of log record, PROPOSAL and INFORM.
+    pub(super) bytes: Bytes,
+    pub(super) txn: Arc<Txn>,
+}
+
+impl Entry {
+    /// A txn that was read back from somewhere.
+    pub(super) fn of(txn: &Arc<Txn>) -> Self {
+        Self { zxid: txn.header.zxid, bytes: txn.to_bytes(), txn: Arc::clone(txn) }
+    }
+}
+
+/// How much of what is applied is kept for learners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Txns (Java: `commitLogCount`).
+    pub(super) count: usize,
+    /// Bytes of them; the older ones are dropped above.
+    pub(super) bytes: usize,
+}
+
+impl Window {
+    /// Standalone: there is nobody to keep anything for.
+    pub(super) const NONE: Self = Self { count: 0, bytes: 0 };
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct CommitLog {
+    /// In zxid order, without a hole, through `logged`. Behind an `Arc` so that a server is cloned in no time.
+    entries: Arc<VecDeque<Entry>>,
+    bytes: usize,
+    window: Window,
+    /// Nothing beyond this is dropped: the window is to be joined to what is being read from the disk.
+    pinned: Option<Zxid>,
+    logged: Zxid,
+    durable: Zxid,
+    committed: Zxid,
+    applied: Zxid,
+    /// The last zxid that a quorum of an established leader is known to hold. Before the first sync it is zero: what
+    /// recovery found may be a tail that nobody else has.
+    proven: Zxid,
+    /// Logged, and not yet given to the disk.
+    batch: Vec<LogRecord>,
+    /// What the disk makes durable with which token.
+    marks: VecDeque<(Token, Zxid)>,
+    last_token: Token,
+    durable_token: Token,
+}
+
+impl CommitLog {
+    /// Goes on after `last`, which is durable and applied; `recent` ends there.
+    pub(super) fn new(last: Zxid, recent: &[Arc<Txn>], window: Window) -> Self {
+        let mut log = Self {
+            entries: Arc::default(),
+            bytes: 0,
+            window,
+            pinned: None,
+            logged: last,
+            durable: last,
+            committed: last,
+            applied: last,
+            proven: Zxid::ZERO,
+            batch: Vec::new(),
+            marks: VecDeque::new(),
+            last_token: Token(0),
+            durable_token: Token(0),
+        };
+        log.restart(last, recent);
+        log
+    }
+
+    /// Another state takes the place of this one: the tree as of `last`, which the disk holds or will hold.
+    pub(super) fn restart(&mut self, last: Zxid, recent: &[Arc<Txn>]) {
+        assert!(self.batch.is_empty(), "invariant: nothing is under way when history is replaced");
+        self.entries = Arc::new(recent.iter().map(Entry::of).collect());
+        self.bytes = self.entries.iter().map(|entry| entry.bytes.len()).sum();
+        (self.logged, self.committed) = (last, last);
+        self.evict();
+    }
+
+    /// The zxid before which the next one of `epoch` is the first.
+    pub(super) fn last_of(&self, epoch: u32) -> Zxid {
+        self.logged.max(Zxid::new(epoch, 0))
+    }
+
+    /// Takes the next txn; it goes to the disk with the next [`Self::flush`].
+    pub(super) fn append(&mut self, entry: Entry) {
+        assert!(entry.zxid > self.logged, "invariant: zxids grow: {} after {}", entry.zxid, self.logged);
+        self.logged = entry.zxid;
+        self.batch.push(LogRecord { zxid: entry.zxid, bytes: entry.bytes.clone() });
+        self.bytes += entry.bytes.len();
+        Arc::make_mut(&mut self.entries).push_back(entry);
+    }
+
+    /// Emits what was appended since the last time as one command. `logged` hears of every record's length in bytes.
+    pub(super) fn flush(&mut self, out: &mut Outbox, mut logged: impl FnMut(usize)) {
+        if self.batch.is_empty() {
+            return;
+        }
+        self.batch.iter().for_each(|record| logged(record.bytes.len()));
+        let records = core::mem::take(&mut self.batch);
+        let token = self.mark(self.logged);
+        out.push(Action::Disk(DiskCommand::Append { token, records }));
+    }
+
+    /// A token for a disk command that leaves the log as it is.
+    pub(super) fn token(&mut self) -> Token {
+        self.mark(self.logged)
+    }
+
+    /// A token with which the log is durable through `zxid`.
+    fn mark(&mut self, zxid: Zxid) -> Token {
+        assert!(self.batch.is_empty(), "invariant: disk commands are one queue, appends included");
+        self.last_token.0 += 1;
+        self.marks.push_back((self.last_token, zxid));
+        self.last_token
+    }
+
+    /// The token that covers every command given to the disk so far.
+    pub(super) const fn last_token(&self) -> Token {
+        self.last_token
+    }
+
+    /// Drops the tail beyond `to` from memory and disk.
+    pub(super) fn truncate(&mut self, to: Zxid) -> DiskCommand {
+        assert!(to >= self.committed, "invariant: what is in the tree is not truncated under it");
+        let entries = Arc::make_mut(&mut self.entries);
+        while let Some(entry) = entries.pop_back_if(|entry| entry.zxid > to) {
+            self.bytes -= entry.bytes.len();
+        }
+        self.logged = entries.back().map_or(self.committed, |entry| entry.zxid.max(self.committed));
+        DiskCommand::Truncate { token: self.mark(self.logged), to }
+    }
+
+    /// The disk holds everything up to `token`.
+    pub(super) fn durable(&mut self, token: Token) {
+        assert!(token <= self.last_token, "invariant: only what was ordered becomes durable");
+        while let Some((_, zxid)) = self.marks.pop_front_if(|(marked, _)| *marked <= token) {
+            self.durable = zxid;
+        }
+        self.durable_token = self.durable_token.max(token);
+    }
+
+    /// True if the disk has nothing more to do, and the tree has all that was given to it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.marks.is_empty() && self.batch.is_empty() && self.applied == self.committed
+    }
+
+    /// Moves the commit mark: everything in between is to be applied, in this order.
+    pub(super) fn commit(&mut self, upto: Zxid) -> Vec<Entry> {
+        assert!(
+            self.committed <= upto && upto <= self.logged,
+            "invariant: what is committed is known: {} to {upto} of {}",
+            self.committed,
+            self.logged
+        );
+        let committed = self.range(self.committed, upto).cloned().collect();
+        self.committed = upto;
+        committed
+    }
+
+    /// All that is committed was committed by a quorum of an established leader.
+    pub(super) fn prove(&mut self) {
+        self.proven = self.committed;
+    }
+
+    /// The tree has reached `zxid`.
+    pub(super) fn applied(&mut self, zxid: Zxid) {
+        assert!(
+            zxid <= self.committed,
+            "invariant: only what is committed is applied: {zxid} after {}",
+            self.committed
+        );
+        self.applied = zxid;
+        self.evict();
+    }
+
+    /// Keeps everything beyond `zxid` until further notice; `None` ends that.
+    pub(super) fn pin(&mut self, zxid: Option<Zxid>) {
+        self.pinned = zxid;
+        self.evict();
+    }
+
+    fn evict(&mut self) {
+        let Window { count, bytes } = self.window;
+        let limit = self.pinned.map_or(self.applied, |pinned| pinned.min(self.applied));
+        let too_many = |entries: &VecDeque<Entry>, held: usize| entries.len() > count || held > bytes;
+        while too_many(&self.entries, self.bytes) && self.entries[0].zxid <= limit {
+            let oldest = Arc::make_mut(&mut self.entries).pop_front().expect("its zxid was looked at");
+            self.bytes -= oldest.bytes.len();
+        }
+    }
+
+    /// What is in memory after `after` through `upto`.
+    pub(super) fn range(&self, after: Zxid, upto: Zxid) -> impl DoubleEndedIterator<Item = &Entry> {
+        let index = |zxid| self.entries.partition_point(|entry| entry.zxid <= zxid);
+        let (from, to) = (index(after), index(upto));
+        self.entries.range(from..to.max(from))
+    }
+
+    /// The oldest zxid in memory, if there is anything.
+    pub(super) fn oldest(&self) -> Option<Zxid> {
+        self.entries.front().map(|entry| entry.zxid)
+    }
+
+    /// The oldest of the tail.
+    pub(super) fn first_uncommitted(&self) -> Option<&Entry> {
+        self.range(self.committed, self.logged).next()
+    }
+
+    /// Proposed and not yet applied.
+    pub(super) fn unapplied(&self) -> usize {
+        self.entries.len() - self.entries.partition_point(|entry| entry.zxid <= self.applied)
+    }
+
+    /// Bytes in memory.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) const fn logged(&self) -> Zxid {
+        self.logged
+    }
+
+    pub(super) const fn durable_zxid(&self) -> Zxid {
+        self.durable
+    }
+
+    pub(super) const fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    pub(super) const fn applied_zxid(&self) -> Zxid {
+        self.applied
+    }
+
+    pub(super) const fn proven(&self) -> Zxid {
+        self.proven
+    }
+}

@@ -1,0 +1,241 @@
+//! From what clients ask to txns: the half of a leader, and of a standalone server, that knows sessions and requests.
+//!
+//! It gives every write its place in the order and never says when one is committed.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::BytesMut;
+
+use super::ReplicaConfig;
+use super::commit_log::Entry;
+use crate::action::SessionAnswer;
+use crate::auth::AuthInfo;
+use crate::error::OpError;
+use crate::ids::{SessionId, Zxid};
+use crate::input::{RequestBody, Touch};
+use crate::prep::{Prep, Proposal};
+use crate::session::{Owner, SessionInfo, SessionTable};
+use crate::time::{Mono, Now};
+use crate::tree::Tree;
+use crate::wire::request::Request;
+use crate::wire::txn::{Txn, TxnBody};
+
+/// The caller of what the server does by itself.
+const NOBODY: &AuthInfo = &AuthInfo { ids: Vec::new() };
+
+/// Where in the order the next txn comes, and over what it is validated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) now: Now,
+    pub(super) zxid: Zxid,
+    pub(super) tree: &'a Tree,
+}
+
+impl<'a> Place<'a> {
+    const fn proposal(self, session: SessionId, cxid: i32, auth: &'a AuthInfo) -> Proposal<'a> {
+        Proposal { tree: self.tree, zxid: self.zxid, time: self.now.wall, session, cxid, auth }
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// It takes its place in the order, be it as an error.
+    Proposed(Entry),
+    /// It waits for what was proposed before it.
+    Sync,
+    /// Its session is closing: there will be no answer but the close.
+    Closing,
+    /// Its session is not there.
+    NoSession,
+}
+
+/// Prep and the table of sessions. It begins anew with every leadership: what an earlier one had outstanding means
+/// nothing to the next (bug museum P46).
+#[derive(Clone, Debug)]
+pub(super) struct Proposer {
+    prep: Prep,
+    sessions: Arc<SessionTable>,
+    /// Sessions that own nodes and are in no table (disk format §6): to be closed first of all.
+    lost: Vec<SessionId>,
+}
+
+impl Proposer {
+    /// Begins over a tree that has everything. Every session has its full timeout from now on.
+    pub(super) fn new(config: &ReplicaConfig, tree: &Tree, now: Mono) -> Self {
+        let mut sessions = SessionTable::new(config.tick_ms);
+        tree.sessions().for_each(|(session, timeout_ms)| sessions.open(session, timeout_ms, now));
+        let mut lost = tree.ephemeral_owners();
+        lost.retain(|owner| tree.session(*owner).is_none());
+        lost.iter().for_each(|session| sessions.open_closing(*session));
+        let prep = Prep::new(tree, config.digest, config.skip_acl);
+        Self { prep, sessions: Arc::new(sessions), lost }
+    }
+
+    /// The next of the sessions that must be closed though nobody asks for it.
+    pub(super) fn next_lost(&mut self) -> Option<SessionId> {
+        self.lost.pop()
+    }
+
+    /// A session begins.
+    pub(super) fn open(&mut self, at: Place<'_>, session: SessionId, timeout_ms: i32, owner: Owner) -> Entry {
+        let sessions = self.sessions_mut();
+        sessions.open(session, timeout_ms, at.now.mono);
+        sessions.own(session, owner);
+        entry(self.prep.create_session(&at.proposal(session, 0, NOBODY), timeout_ms))
+    }
+
+    /// A session that is marked as closing is closed, by nobody's request.
+    pub(super) fn close(&mut self, at: Place<'_>, session: SessionId) -> Entry {
+        assert!(self.sessions.is_closing(session), "invariant: a session is closed once");
+        entry(self.prep.close_session(&at.proposal(session, 0, NOBODY)))
+    }
+
+    /// A client of this server asks.
+    pub(super) fn request(
+        &mut self,
+        at: Place<'_>,
+        session: SessionId,
+        xid: i32,
+        auth: &AuthInfo,
+        body: RequestBody,
+    ) -> Asked {
+        let sessions = self.sessions_mut();
+        if !sessions.touch_by_request(session, at.now.mono) {
+            return if sessions.contains(session) { Asked::Closing } else { Asked::NoSession };
+        }
+        let at = at.proposal(session, xid, auth);
+        self.admit(&at, Owner::Here, body)
+    }
+
+    /// A learner passes on what its client asks. Unlike a client of our own it gets an answer in any case.
+    pub(super) fn forwarded(
+        &mut self,
+        at: Place<'_>,
+        session: SessionId,
+        xid: i32,
+        auth: &AuthInfo,
+        body: RequestBody,
+        owner: Owner,
+    ) -> Asked {
+        let lives = self.sessions_mut().touch_by_request(session, at.now.mono);
+        let at = at.proposal(session, xid, auth);
+        match body {
+            RequestBody::Op(Request::Sync(_)) => Asked::Sync,
+            _ if !lives => Asked::Proposed(entry(self.prep.refuse(&at, OpError::SessionExpired))),
+            body => self.admit(&at, owner, body),
+        }
+    }
+
+    /// A session that lives asks through `owner`. Who is not, or not any more, the session's server is refused: only a
+    /// close is taken from anybody, as in Java, and a sync changes nothing.
+    fn admit(&mut self, at: &Proposal<'_>, owner: Owner, body: RequestBody) -> Asked {
+        if matches!(body, RequestBody::Op(Request::Sync(_))) {
+            return Asked::Sync;
+        }
+        let sessions = Arc::make_mut(&mut self.sessions);
+        Asked::Proposed(entry(match body {
+            RequestBody::Op(Request::CloseSession) => {
+                assert!(
+                    sessions.begin_close(at.session),
+                    "invariant: a session that was touched can be closed"
+                );
+                self.prep.close_session(at)
+            }
+            body => match (sessions.check(at.session, owner), body) {
+                (Err(error), _) | (Ok(()), RequestBody::Refused(error)) => self.prep.refuse(at, error),
+                (Ok(()), RequestBody::Op(request)) => self.prep.request(at, request),
+            },
+        }))
+    }
+
+    /// A client that is here wants a session back, or a learner asks whether it may give it back.
+    pub(super) fn reattach(&mut self, touch: Touch, owner: Owner, now: Mono) -> SessionAnswer {
+        let Touch { session, timeout_ms } = touch;
+        let sessions = self.sessions_mut();
+        if sessions.touch(session, timeout_ms, now) {
+            sessions.own(session, owner);
+            SessionAnswer::Attached { session, timeout_ms }
+        } else {
+            SessionAnswer::Invalid
+        }
+    }
+
+    /// Sessions showed life. One that is gone by now was touched too late, which changes nothing.
+    pub(super) fn touched(&mut self, touches: &[Touch], now: Mono) {
+        let sessions = self.sessions_mut();
+        for touch in touches {
+            let _ = sessions.touch(touch.session, touch.timeout_ms, now);
+        }
+    }
+
+    /// The sessions that showed no life until `until`: they are closing from here on.
+    pub(super) fn expire(&mut self, until: Mono) -> Vec<SessionId> {
+        if self.sessions.deadline().is_none_or(|due| due > until) {
+            return Vec::new();
+        }
+        self.sessions_mut().expire(until)
+    }
+
+    /// A txn is committed.
+    pub(super) fn committed(&mut self, txn: &Txn) {
+        if matches!(txn.body, TxnBody::CloseSession { .. }) {
+            self.sessions_mut().remove(txn.header.session);
+        }
+    }
+
+    /// The tree has everything up to `zxid`.
+    pub(super) fn applied(&mut self, zxid: Zxid, tree: &Tree) {
+        self.prep.applied(zxid, tree);
+    }
+
+    pub(super) fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.contains(session)
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        self.sessions.list()
+    }
+
+    /// When [`Self::expire`] wants to be called.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.sessions.deadline()
+    }
+
+    fn sessions_mut(&mut self) -> &mut SessionTable {
+        Arc::make_mut(&mut self.sessions)
+    }
+}
+
+/// Serialises a txn once and for all.
+fn entry(txn: Txn) -> Entry {
+    let mut bytes = BytesMut::with_capacity(encoded_len_hint(&txn.body));
+    txn.encode(&mut bytes);
+    Entry { zxid: txn.header.zxid, bytes: bytes.freeze(), txn: Arc::new(txn) }
+}
+
+/// About how long the encoding will be, so that most records are one allocation. Bytes.
+fn encoded_len_hint(body: &TxnBody) -> usize {
+    const HEADER_AND_DIGEST: usize = 32 + 12;
+    const ACL: usize = 64;
+    HEADER_AND_DIGEST
+        + match body {
+            TxnBody::Create(txn) => {
+                32 + txn.path.as_bytes().len()
+                    + txn.data.as_ref().map_or(0, |d| d.len())
+                    + txn.acl.len() * ACL
+            }
+            TxnBody::SetData { path, data, .. } | TxnBody::Reconfig { path, data, .. } => {
+                12 + path.as_bytes().len() + data.as_ref().map_or(0, |d| d.len())
+            }
+            TxnBody::SetAcl { path, acl, .. } => 12 + path.as_bytes().len() + acl.len() * ACL,
+            TxnBody::Delete { path } | TxnBody::DeleteContainer { path } | TxnBody::Check { path, .. } => {
+                8 + path.as_bytes().len()
+            }
+            TxnBody::CreateSession { .. } | TxnBody::Error { .. } => 4,
+            TxnBody::CloseSession { paths } => {
+                4 + paths.iter().flatten().map(|p| 4 + p.as_bytes().len()).sum::<usize>()
+            }
+            TxnBody::Multi(entries) => 4 + entries.iter().map(|e| 8 + encoded_len_hint(e)).sum::<usize>(),
+        }
+}

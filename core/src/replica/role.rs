@@ -1,0 +1,219 @@
+//! What a server can be, how that looks from outside, and why it ceases to be it.
+//!
+//! ```text
+//!              decided: me              quorum          quorum              quorum
+//!  Looking ──────────────► Leading: discovery ──► synchronization ──► broadcast (serves)
+//!   ▲ │  ▲                             └──────────────────┴──────────────────┘
+//!   │ │  └──────────────────────────────────────── Leave ┘
+//!   │ └── decided: another ──► Learning: discovery ──► synchronization ──► broadcast (serves)
+//!   └──────────────────────────────────────── Leave ◄─────────┴──────────────────┘
+//! ```
+
+use alloc::string::String;
+use thiserror::Error;
+
+use crate::error::DecodeError;
+use crate::ids::{SessionId, Sid, Zxid};
+
+/// A role's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RoleKind {
+    /// No ensemble.
+    Standalone,
+    /// Has no leader.
+    Looking,
+    /// Leads, or is about to.
+    Leading,
+    /// Follows a leader, or is about to. With or without a vote.
+    Following,
+    /// Observes a leader, or is about to.
+    Observing,
+}
+
+/// Zab's phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Who is to lead?
+    Election,
+    /// Which epoch, and is anybody ahead of the leader?
+    Discovery,
+    /// The leader's history is taken over.
+    Synchronization,
+    /// Requests are served.
+    Broadcast,
+}
+
+/// What a server is at the moment, for operators, simulators and drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// Its role.
+    pub role: RoleKind,
+    /// How far it has got in it.
+    pub phase: Phase,
+    /// Who leads; itself, if it does.
+    pub leader: Option<Sid>,
+    /// Whether clients are served: in the broadcast phase, unless the leader is not to serve any.
+    pub clients: ClientService,
+}
+
+/// Whether clients are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientService {
+    /// They may come.
+    Open,
+    /// They have to go.
+    Closed,
+}
+
+/// How a learner is brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SyncKind {
+    /// By txns behind what it has.
+    Diff,
+    /// By cutting off what nobody else has, and then by txns.
+    Trunc,
+    /// By the whole state, and then by txns.
+    Snap,
+}
+
+/// Why a server ceases to lead or to learn and looks for a leader again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Leave {
+    /// Leader: no quorum of servers came, or agreed, within `initLimit`.
+    NoQuorum(Phase),
+    /// Leader: the quorum that followed is gone.
+    LostQuorum,
+    /// Leader: the epoch has no zxids left (quorum protocol B9).
+    CounterUsedUp,
+    /// Learner: the leader cannot be reached.
+    Unreachable,
+    /// Learner: the link to the leader broke; the text says how.
+    LinkDown(String),
+    /// Learner: nothing came from the leader for too long.
+    LeaderSilent,
+    /// Learner: the leader's epoch is older than one that was accepted.
+    EpochBehind,
+    /// Learner: the leader broke the protocol.
+    Fault(PeerFault),
+    /// Learner: what the leader wants cut off cannot be cut off here.
+    CannotTruncate,
+}
+
+/// How a peer broke the protocol. None of these happens among servers that work.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PeerFault {
+    /// A packet that has no place where the conversation stands.
+    #[error("{packet} came {when}")]
+    Unexpected {
+        /// Its type.
+        packet: &'static str,
+        /// Where the conversation stands.
+        when: &'static str,
+    },
+    /// A txn that cannot be read.
+    #[error("the txn {zxid} does not decode: {error}")]
+    Undecodable {
+        /// As the packet says.
+        zxid: Zxid,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// A packet and the txn in it disagree.
+    #[error("a packet of zxid {packet} holds the txn {txn}")]
+    WrongZxid {
+        /// In the packet.
+        packet: Zxid,
+        /// In the txn.
+        txn: Zxid,
+    },
+    /// Txns are missing, or come again.
+    #[error("txn {found} came behind {last}")]
+    Hole {
+        /// The last one.
+        last: Zxid,
+        /// The one that does not follow it.
+        found: Zxid,
+    },
+    /// A txn of an epoch that is not the leader's, or an acknowledgement of one.
+    #[error("zxid {found} came in epoch {epoch}")]
+    WrongEpoch {
+        /// The leader's.
+        epoch: u32,
+        /// What came.
+        found: Zxid,
+    },
+    /// A commit that is not the oldest proposal's.
+    #[error("the commit of {found} came, the oldest proposal is {oldest:?}")]
+    CommitOutOfOrder {
+        /// The oldest proposal that waits.
+        oldest: Option<Zxid>,
+        /// What is to be committed.
+        found: Zxid,
+    },
+    /// An acknowledgement of what was not sent.
+    #[error("{found} was acknowledged, {sent} was the last that was sent")]
+    AckUnseen {
+        /// The last zxid that was sent.
+        sent: Zxid,
+        /// What was acknowledged.
+        found: Zxid,
+    },
+    /// To be cut back to a txn that is not here.
+    #[error("TRUNC to {to}, behind which nothing may be missing, but the log ends at {found}")]
+    TruncTarget {
+        /// Where to.
+        to: Zxid,
+        /// Where the log would end.
+        found: Zxid,
+    },
+    /// History that this server knows to be committed would be lost.
+    #[error("the leader's history ends at {found}, though {proven} is committed")]
+    LosesCommitted {
+        /// Known to be held by a quorum.
+        proven: Zxid,
+        /// What would be left.
+        found: Zxid,
+    },
+    /// A snapshot other than the one that was announced.
+    #[error("SNAP announced {announced}, the snapshot is of {found}")]
+    WrongSnapshot {
+        /// In the packet.
+        announced: Zxid,
+        /// In the tree.
+        found: Zxid,
+    },
+    /// A request that no learner passes on.
+    #[error("a request with opcode {op} was forwarded")]
+    UnknownRequest {
+        /// The opcode.
+        op: i32,
+    },
+    /// A new session that is there already.
+    #[error("session {session} was to be created, and it lives")]
+    SessionTwice {
+        /// The session.
+        session: SessionId,
+    },
+    /// An answer that nobody asked for.
+    #[error("{packet} answers no question")]
+    Unasked {
+        /// Its type.
+        packet: &'static str,
+    },
+    /// Reconfiguration, which is not enabled here.
+    #[error("{packet} came, though reconfiguration is disabled here")]
+    Reconfiguration {
+        /// Its type.
+        packet: &'static str,
+    },
+    /// More than the bound between two steps of the handshake.
+    #[error("{bytes} bytes of txns came before NEWLEADER, the limit is {limit}")]
+    TooMuch {
+        /// Held.
+        bytes: usize,
+        /// Bound.
+        limit: usize,
+    },
+}
