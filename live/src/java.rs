@@ -33,6 +33,11 @@ pub struct Java {
 impl Java {
     /// Starts one over `dir/data` with these further lines of zoo.cfg.
     pub fn start(dir: &Path, lines: &str) -> Result<Self> {
+        Self::start_with(dir, lines, &["-Xmx512m"])
+    }
+
+    /// The same with these options of the JVM.
+    pub fn start_with(dir: &Path, lines: &str, options: &[&str]) -> Result<Self> {
         let port = port::free()?;
         let config = format!(
             "tickTime=500\ndataDir={}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
@@ -41,7 +46,7 @@ impl Java {
         );
         std::fs::write(dir.join("java.cfg"), config)?;
         let mut command = Command::new("java");
-        command.args(["-Xmx512m", "-cp", class_path()?]);
+        command.args(options).args(["-cp", class_path()?]);
         command.args(["-Dzookeeper.log.dir=/tmp", "-Dlog4j.rootLogger=INFO,CONSOLE"]);
         command.arg("org.apache.zookeeper.server.ZooKeeperServerMain").arg(dir.join("java.cfg"));
         let mut process = Process::start(command, &dir.join("java.log"))?;
