@@ -1,2 +1,12 @@
-//! The simulator.
+//! The seeded simulator: the code that ships, on disks that lie, with clocks that drift, under clients that check every
+//! answer (simulation brief).
+//!
+//! One world is one thread and one heap of events. The same seed is the same run, to the byte.
+
+pub mod client;
+pub mod clock;
+pub mod dice;
+pub mod disk;
+pub mod network;
 pub mod oracle;
+pub mod workload;
