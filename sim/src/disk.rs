@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use zk_core::disk::{Dir, FileName, FileOp, Vfs};
+use zk_core::disk::{Dir, FileName, FileOp, Vfs, layout};
 
 use crate::dice::{self, Site};
 
@@ -294,6 +294,19 @@ impl Disk {
     /// A lying sync is about to be found out.
     pub const fn note_destroyed(&mut self) {
         self.destroyed = true;
+    }
+
+    /// Removes the newest snapshot, if an older one is there; how many are left then.
+    pub fn drop_newest_snapshot(&mut self) -> usize {
+        let zxid = |name: &FileName| layout::snapshot(&name.name).filter(|s| !s.temporary).map(|s| s.zxid);
+        let mut snapshots: Vec<_> = self.names.keys().filter_map(|name| Some((zxid(name)?, name.clone()))).collect();
+        snapshots.sort_unstable();
+        if snapshots.len() < 2 {
+            return 0;
+        }
+        let (_, newest) = snapshots.pop().expect("there are two");
+        self.names.remove(&newest);
+        snapshots.len()
     }
 
     /// Removes every file: another disk, or a wiped directory.

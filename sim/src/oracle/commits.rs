@@ -87,6 +87,11 @@ impl Commits {
         low
     }
 
+    /// The last one.
+    pub fn last(&self) -> Option<&Committed> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
     /// The commit with this zxid.
     pub fn at(&self, zxid: Zxid) -> Option<&Committed> {
         let i = self.after(zxid).checked_sub(1)?;
@@ -113,13 +118,13 @@ impl Commits {
         self.get(i)
     }
 
-    /// A node applied this txn; the first to do so commits it, everybody else must agree.
-    pub fn commit(&mut self, txn: &Arc<Txn>) -> Result<Option<&Committed>, Violation> {
+    /// A node applied this txn; the first to do so commits it, everybody else must agree. True for the first.
+    pub fn commit(&mut self, txn: &Arc<Txn>) -> Result<bool, Violation> {
         let zxid = txn.header.zxid;
         if zxid <= self.states.last() {
             let known = self.at(zxid);
             return match known {
-                Some(known) if *known.txn == **txn => Ok(None),
+                Some(known) if *known.txn == **txn => Ok(false),
                 _ => Err(Violation {
                     invariant: Invariant::I03,
                     what: format!(
@@ -149,7 +154,7 @@ impl Commits {
         if self.open.len() == CHUNK {
             self.full.push(Arc::new(std::mem::take(&mut self.open)));
         }
-        Ok(self.get(self.len() - 1))
+        Ok(true)
     }
 
     /// Nothing of a closed session is committed any more; the outcome of its close is still to be heard.

@@ -11,7 +11,7 @@ use zk_core::wire::records::Id;
 use zk_core::wire::reply::Reply;
 use zk_core::wire::request::Request;
 
-use super::commits::{Asking, Commits, Committed};
+use super::commits::{Asking, Commits};
 use super::invariant::{Invariant, Violation, ensure};
 use super::reads::{self, Answer};
 use super::watches::{Registry, Watching};
@@ -127,8 +127,9 @@ impl Histories {
         }
     }
 
-    /// A new commit: watches fire.
-    pub fn committed(&mut self, commit: &Committed, commits: &Commits) {
+    /// The last commit is new: watches fire.
+    pub fn committed(&mut self, commits: &Commits) {
+        let commit = commits.last().expect("something was committed");
         for history in self.clients.values_mut().filter(|history| history.connected) {
             if !history.watching.is_empty() {
                 history.watching.fire(commit.txn.header.zxid, &commit.told, commits);

@@ -1,0 +1,234 @@
+//! From a scenario and a seed to a world: everything that was left open is drawn here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use zk_core::disk::{Compression, DiskConfig};
+use zk_core::front::FrontConfig;
+use zk_core::ids::Sid;
+use zk_core::replica::ReplicaConfig;
+
+use crate::client::Client;
+use crate::clock::{Clock, Time};
+use crate::dice::{Dice, Site};
+use crate::network::Delay;
+use crate::node::{Node, Settings};
+use crate::scenario::units::{Drawn, Ratio, Span, Unit};
+use crate::scenario::{Cluster, DelaySpec, Profile, Scenario};
+use crate::workload::{Mix, Workload};
+use crate::world::World;
+
+/// The world of this scenario and seed, with nothing started yet.
+pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, String> {
+    let mut dice = Dice::new(seed);
+    let mut draws = Draws { dice: &mut dice, next: 0 };
+    let client_delay = delay(scenario.net.default.delay.as_ref(), profile_delay(scenario.profile), &mut draws)?;
+    let restart_after = draws.span(scenario.cluster.restart_after.as_ref(), Span(500_000_000));
+    let settings = settings(&scenario.cluster, scenario.profile, &mut draws)?;
+    let mut world = World::new(seed, readable, client_delay, restart_after.0);
+    let voters = draws.value(scenario.cluster.voters.as_ref(), 1);
+    let observers = draws.value(scenario.cluster.observers.as_ref(), 0);
+    if voters != 1 || observers != 0 {
+        return Err("clusters are not in this version: [cluster] voters must be 1 and observers 0".to_owned());
+    }
+    for id in 1..=voters {
+        let node = node(id, scenario, &settings, &mut draws)?;
+        world.add_node(node, Time(0));
+    }
+    add_clients(scenario, &mut world, &mut draws)?;
+    world.dice = Dice::new(seed);
+    Ok(world)
+}
+
+/// Every place at which something is drawn gets a number of its own, in the order of the file.
+struct Draws<'a> {
+    dice: &'a mut Dice,
+    next: u32,
+}
+
+impl Draws<'_> {
+    fn value<T: Unit>(&mut self, drawn: Option<&Drawn<T>>, default: T) -> T {
+        self.next += 1;
+        drawn.map_or(default, |drawn| drawn.draw(self.dice, self.next))
+    }
+
+    fn span(&mut self, drawn: Option<&Drawn<Span>>, default: Span) -> Span {
+        self.value(drawn, default)
+    }
+}
+
+fn profile_delay(profile: Profile) -> Delay {
+    let us = Duration::from_micros;
+    match profile {
+        Profile::Lan => Delay { min: us(50), mean: us(150), tail_one_in: 2_000, tail: us(20_000) },
+        Profile::Wan => Delay { min: us(20_000), mean: us(15_000), tail_one_in: 500, tail: us(500_000) },
+        Profile::CloudNoisy => Delay { min: us(200), mean: us(800), tail_one_in: 200, tail: us(300_000) },
+        Profile::Hell => Delay { min: us(100), mean: us(5_000), tail_one_in: 50, tail: us(2_000_000) },
+    }
+}
+
+fn delay(spec: Option<&DelaySpec>, default: Delay, draws: &mut Draws<'_>) -> Result<Delay, String> {
+    let Some(spec) = spec else { return Ok(default) };
+    let mut delay = default;
+    if let Some(min) = &spec.min {
+        delay.min = draws.span(Some(min), Span(0)).into();
+    }
+    if let Some(mean) = &spec.mean {
+        delay.mean = draws.span(Some(mean), Span(0)).into();
+    }
+    if let Some(tail) = &spec.tail {
+        let wrong = || format!("tail = \"{tail}\": expected \"1/1000:2s\", one in so many and the longest");
+        let (ratio, longest) = tail.split_once(':').ok_or_else(wrong)?;
+        let (ratio, longest) = Ratio::parse(ratio).zip(Span::parse(longest)).ok_or_else(wrong)?;
+        delay.tail_one_in = if ratio.0 == 0 { 0 } else { ratio.1 / ratio.0 };
+        delay.tail = longest.into();
+    }
+    Ok(delay)
+}
+
+fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Result<Settings, String> {
+    let us = Duration::from_micros;
+    let tick_ms = draws.span(cluster.tick.as_ref(), Span(200_000_000)).millis().max(1) as u32;
+    let snap_count = draws.value(cluster.snap_count.as_ref(), 1_000);
+    let outstanding_max = draws.value(cluster.outstanding.as_ref(), 1_000);
+    let compression = match cluster.compression.as_deref() {
+        None | Some("none") => Compression::None,
+        Some("gz") => Compression::Gzip,
+        Some("snappy") => Compression::Snappy,
+        Some(other) => return Err(format!("compression = \"{other}\": expected none, gz or snappy")),
+    };
+    let fsync = match profile {
+        Profile::Hell | Profile::CloudNoisy => {
+            Delay { min: us(500), mean: us(4_000), tail_one_in: 100, tail: us(500_000) }
+        }
+        Profile::Lan | Profile::Wan => Delay { min: us(300), mean: us(700), tail_one_in: 1_000, tail: us(50_000) },
+    };
+    let purge_every = cluster.purge_interval.as_ref().map(|every| draws.span(Some(every), Span(0)).0);
+    let retain = draws.value(cluster.purge_retain.as_ref(), 3) as usize;
+    let disk = DiskConfig {
+        prealloc: draws.value(cluster.prealloc.as_ref(), crate::scenario::units::Size(64 << 10)).0,
+        force_sync: true,
+        compression,
+        trust_empty: false,
+        digest: true,
+        record_max: 2 << 20,
+        hash_seed: 0,
+    };
+    let piece = draws.value(cluster.snapshot_piece.as_ref(), crate::scenario::units::Size(4 << 10)).0 as usize;
+    let pause = Delay { min: us(100), mean: us(500), tail_one_in: 0, tail: us(0) };
+    Ok(Settings {
+        replica: ReplicaConfig {
+            sid: Sid(1),
+            tick_ms,
+            snap_count,
+            snap_size_limit: 0,
+            digest: true,
+            skip_acl: false,
+            outstanding_max,
+        },
+        front: FrontConfig {
+            min_session_timeout_ms: 2 * tick_ms as i32,
+            max_session_timeout_ms: 20 * tick_ms.max(1_000) as i32,
+            tick_ms,
+            frame_max: 0xf_ffff,
+            in_flight_max: 64,
+            output_high: 1 << 20,
+            skip_acl: false,
+            super_digest: None,
+        },
+        disk,
+        write: delay(cluster.write.as_ref(), Delay { min: us(10), mean: us(30), tail_one_in: 0, tail: us(0) }, draws)?,
+        sync: delay(cluster.fsync.as_ref(), fsync, draws)?,
+        apply: Delay { min: us(2), mean: us(20), tail_one_in: 500, tail: us(5_000) },
+        snapshot: (delay(cluster.snapshot_pause.as_ref(), pause, draws)?, piece),
+        purge: purge_every.map(|every| (every, retain)),
+    })
+}
+
+fn node(id: u32, scenario: &Scenario, settings: &Settings, draws: &mut Draws<'_>) -> Result<Node, String> {
+    let spec = scenario.cluster.node.get(&id.to_string()).cloned().unwrap_or_default();
+    if spec.start.is_some() {
+        return Err(format!("cluster.node.{id}.start: initial logs are not in this version"));
+    }
+    let rate = draws.value(spec.clock_rate.as_ref(), Ratio(1, 1));
+    if rate.0 == 0 {
+        return Err(format!("cluster.node.{id}.clock_rate must be more than 0"));
+    }
+    let offset = draws.dice.below(Site::Plan, 1 << 16 | id, 1_000_000_000_000);
+    let mut node = Node::new(id, draws.dice.seed(), settings.clone(), Clock::new((rate.0, rate.1), offset));
+    node.settings.replica.sid = Sid(i64::from(id));
+    match spec.disk.as_deref() {
+        None => {}
+        Some("slow-fsync") => node.slow_syncs(20),
+        Some(other) => return Err(format!("cluster.node.{id}.disk = \"{other}\": expected \"slow-fsync\"")),
+    }
+    Ok(node)
+}
+
+fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) -> Result<(), String> {
+    let servers = world.nodes.len() as u32;
+    let mut entity = 0;
+    for spec in &scenario.workload {
+        let base = Workload::default();
+        let clients = draws.value(spec.clients.as_ref(), base.clients);
+        let timeout_ms = match &spec.sessions.timeout {
+            None => base.timeout_ms,
+            Some(Drawn::Fixed(span)) => (span.millis(), span.millis()),
+            Some(Drawn::Range(low, high)) => (low.millis(), high.millis()),
+            Some(choice @ Drawn::Choice(_)) => {
+                let ms = draws.span(Some(choice), Span(0)).millis();
+                (ms, ms)
+            }
+        };
+        let think = match (&spec.rate, &spec.think) {
+            (Some(_), Some(_)) => return Err("a workload has rate or think, not both".to_owned()),
+            (Some(rate), None) => {
+                let wrong = || format!("rate = \"{rate}\": expected operations per second, such as \"100/s\"");
+                let per_second = rate.strip_suffix("/s").and_then(|n| n.trim().parse::<u64>().ok()).filter(|n| *n > 0);
+                Duration::from_nanos(1_000_000_000 * u64::from(clients) / per_second.ok_or_else(wrong)?)
+            }
+            (None, think) => draws.span(think.as_ref(), Span(base.think.as_nanos() as u64)).into(),
+        };
+        let ratio = |drawn: Option<&Drawn<Ratio>>, default: (u64, u64), draws: &mut Draws<'_>| {
+            let Ratio(num, den) = draws.value(drawn, Ratio(default.0, default.1));
+            (num, den)
+        };
+        let mix = spec.mix.map_or(base.mix, |mix| Mix {
+            create: mix.create,
+            set: mix.set,
+            delete: mix.delete,
+            get: mix.get,
+            exists: mix.exists,
+            children: mix.children,
+            multi: mix.multi,
+            sync_get: mix.sync_get,
+            acl: mix.acl,
+            ping: mix.ping,
+        });
+        if mix == Mix::NONE {
+            return Err("a workload's mix has no operation in it".to_owned());
+        }
+        let workload = Arc::new(Workload {
+            clients,
+            timeout_ms,
+            mix,
+            space: draws.value(spec.paths.space.as_ref(), base.space).max(1),
+            depth: draws.value(spec.paths.depth.as_ref(), base.depth).max(1),
+            ephemeral: ratio(spec.paths.ephemeral.as_ref(), base.ephemeral, draws),
+            sequential: ratio(spec.paths.sequential.as_ref(), base.sequential, draws),
+            watch: ratio(spec.watch.as_ref(), base.watch, draws),
+            pipeline: draws.value(spec.pipeline.as_ref(), base.pipeline).max(1),
+            think,
+            data_max: draws.value(spec.data.as_ref(), crate::scenario::units::Size(base.data_max.into())).0 as u32,
+            closing: ratio(spec.closing.as_ref(), base.closing, draws),
+            operations: spec.operations.as_ref().map(|n| u64::from(draws.value(Some(n), 0))),
+            auth: spec.auth,
+        });
+        for _ in 0..clients {
+            let start = Time::from_millis(draws.dice.below(Site::Plan, 1 << 17 | entity, 200));
+            world.add_client(Client::new(entity, Arc::clone(&workload), servers, start, draws.dice));
+            entity += 1;
+        }
+    }
+    Ok(())
+}
