@@ -482,6 +482,20 @@ mod epochs {
     }
 
     #[test]
+    fn an_epoch_that_was_about_to_be_established_counts() {
+        let with = |name: &str, text: &str| {
+            let files = [("acceptedEpoch", "3"), ("currentEpoch", "2"), (name, text)];
+            let files = files.into_iter().map(|(name, text)| (snap(name), text.as_bytes().to_vec()));
+            read(&mut Memory::with(files), Zxid::new(3, 1)).unwrap().unwrap().current
+        };
+        assert_eq!(with("currentEpoch.tmp", "3"), 3);
+        assert_eq!(with("updatingEpoch", ""), 3);
+        for torn in ["", "x", "4", "1"] {
+            assert_eq!(with("currentEpoch.tmp", torn), 2, "{torn:?}");
+        }
+    }
+
+    #[test]
     fn contradictions_are_refused_by_name() {
         let wrong = |accepted, current, last| with(accepted, current, last).expect_err("a contradiction");
         assert!(

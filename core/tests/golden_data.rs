@@ -127,7 +127,8 @@ fn sessions_of(golden: &Golden) -> BTreeMap<SessionId, i32> {
 #[test]
 fn every_data_directory_opens_with_the_described_tree_and_its_sessions() {
     for golden in all() {
-        let Recovered { tree, last_zxid, events, repairs, recent } = golden.recover();
+        let Recovered { tree, last_zxid, epochs, events, repairs, recent } = golden.recover();
+        assert_eq!(epochs.is_some(), golden.name.contains("ensemble"), "{}", golden.name);
         assert_eq!(events, [], "{}", golden.name);
         assert_eq!(repairs, [], "{}", golden.name);
         assert!(!recent.is_empty() || golden.txns().is_empty());

@@ -169,6 +169,7 @@ impl Scene {
 
     fn start(config: ReplicaConfig, tree: Tree, now: Now) -> (Self, String) {
         let recovered = Recovered {
+            epochs: None,
             last_zxid: tree.last_zxid(),
             tree: tree.clone(),
             recent: vec![],

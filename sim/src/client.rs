@@ -10,7 +10,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::text::Text;
-use zk_core::wire::client::{AuthPacket, ConnectRequest, ConnectResponse, ReplyHeader, SetWatches, WatcherEvent, op, xid};
+use zk_core::wire::client::{
+    AuthPacket, ConnectRequest, ConnectResponse, ReplyHeader, SetWatches, WatcherEvent, op, xid,
+};
 use zk_core::wire::framing::{FrameReader, put_frame, put_request};
 use zk_core::wire::jute::{Jute, Reader};
 use zk_core::wire::records::Id;
@@ -222,7 +224,8 @@ impl Client {
     }
 
     fn welcome(&mut self, now: Time, frame: Bytes, dice: &mut Dice, acts: &mut Vec<Act>) {
-        let response = ConnectResponse::decode(&mut Reader::new(frame)).expect("servers answer handshakes well");
+        let response =
+            ConnectResponse::decode(&mut Reader::new(frame)).expect("servers answer handshakes well");
         if response.timeout_ms <= 0 {
             // The session is gone, and with it everything that it waited for.
             self.session = None;
@@ -292,14 +295,25 @@ impl Client {
             xid::NOTIFICATION => {
                 let event = WatcherEvent::decode(&mut reader).expect("servers send whole events");
                 self.forget_watch(&event);
-                acts.push(Act::Tell(Seen::Notified { zxid: header.zxid, kind: event.kind, path: event.path }));
+                acts.push(Act::Tell(Seen::Notified {
+                    zxid: header.zxid,
+                    kind: event.kind,
+                    path: event.path,
+                }));
             }
             xid::PING | xid::AUTH => {}
             _ => self.reply(now, header, &reader, dice, acts),
         }
     }
 
-    fn reply(&mut self, now: Time, header: ReplyHeader, reader: &Reader, dice: &mut Dice, acts: &mut Vec<Act>) {
+    fn reply(
+        &mut self,
+        now: Time,
+        header: ReplyHeader,
+        reader: &Reader,
+        dice: &mut Dice,
+        acts: &mut Vec<Act>,
+    ) {
         let request = self.waiting.pop_front().map(|waiting| waiting.request);
         let decoded = request.as_ref().filter(|_| header.err == 0).map(|request| {
             Reply::decode(request.op(), reader.rest()).ok().flatten().expect("servers send whole replies")

@@ -89,13 +89,16 @@ impl Dice {
     /// An exponentially distributed duration with this mean, cut off at sixteen times of it.
     pub fn exponential(&mut self, site: Site, entity: u32, mean: Duration) -> Duration {
         let mean = mean.as_nanos() as u64;
-        Duration::from_nanos((u128::from(mean) * u128::from(exponential(self.draw(site, entity))) >> 16) as u64)
+        Duration::from_nanos(
+            (u128::from(mean) * u128::from(exponential(self.draw(site, entity))) >> 16) as u64,
+        )
     }
 }
 
 /// A decision about one of very many things: no state is kept for it.
 pub fn mix(seed: u64, site: Site, entity: u64, n: u64) -> u64 {
-    let mut z = seed ^ (site as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ entity.rotate_left(17) ^ n.rotate_left(41);
+    let mut z =
+        seed ^ (site as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ entity.rotate_left(17) ^ n.rotate_left(41);
     for multiplier in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xff51_afd7_ed55_8ccd] {
         z = (z ^ (z >> 30)).wrapping_mul(multiplier);
     }
@@ -113,8 +116,8 @@ fn exponential(bits: u64) -> u64 {
     const LN_2: u64 = 45_426;
     /// 65536 × −ln(1/2 + i/32), i = 0..=16.
     const TABLE: [u64; 17] = [
-        45_426, 41_453, 37_707, 34_164, 30_803, 27_606, 24_558, 21_645, 18_857, 16_182, 13_613, 11_142, 8_761, 6_464, 4_246,
-        2_102, 0,
+        45_426, 41_453, 37_707, 34_164, 30_803, 27_606, 24_558, 21_645, 18_857, 16_182, 13_613, 11_142,
+        8_761, 6_464, 4_246, 2_102, 0,
     ];
     let bits = bits.max(1);
     let halvings = u64::from(bits.leading_zeros());
@@ -155,7 +158,8 @@ mod tests {
         let mut dice = Dice::new(3);
         let mean = Duration::from_micros(1_000);
         let n = 40_000;
-        let all: Vec<u64> = (0..n).map(|_| dice.exponential(Site::Delay, 0, mean).as_nanos() as u64).collect();
+        let all: Vec<u64> =
+            (0..n).map(|_| dice.exponential(Site::Delay, 0, mean).as_nanos() as u64).collect();
         let average = all.iter().sum::<u64>() / n;
         assert!((980_000..1_020_000).contains(&average), "{average}");
         let beyond = |times: u64| all.iter().filter(|x| **x > times * 1_000_000).count() as u64;

@@ -268,7 +268,9 @@ impl Disk {
         let candidates: Vec<usize> = self
             .names
             .iter()
-            .filter(|(name, inode)| name.name.starts_with(prefix) && !self.inodes[**inode].platters.is_empty())
+            .filter(|(name, inode)| {
+                name.name.starts_with(prefix) && !self.inodes[**inode].platters.is_empty()
+            })
             .map(|(_, inode)| *inode)
             .collect();
         if candidates.is_empty() {
@@ -299,7 +301,8 @@ impl Disk {
     /// Removes the newest snapshot, if an older one is there; how many are left then.
     pub fn drop_newest_snapshot(&mut self) -> usize {
         let zxid = |name: &FileName| layout::snapshot(&name.name).filter(|s| !s.temporary).map(|s| s.zxid);
-        let mut snapshots: Vec<_> = self.names.keys().filter_map(|name| Some((zxid(name)?, name.clone()))).collect();
+        let mut snapshots: Vec<_> =
+            self.names.keys().filter_map(|name| Some((zxid(name)?, name.clone()))).collect();
         snapshots.sort_unstable();
         if snapshots.len() < 2 {
             return 0;
@@ -404,7 +407,8 @@ mod tests {
             FileOp::SyncDir(Dir::Log),
             write("a", 0, &TWO),
         ];
-        let sectors: BTreeSet<(u8, u8)> = outcomes(&ops, "a").into_iter().flatten().map(|c| (c[0], c[600])).collect();
+        let sectors: BTreeSet<(u8, u8)> =
+            outcomes(&ops, "a").into_iter().flatten().map(|c| (c[0], c[600])).collect();
         assert_eq!(sectors, BTreeSet::from([(0, 0), (0, 7), (7, 0), (7, 7)]));
     }
 
@@ -450,7 +454,10 @@ mod tests {
     #[test]
     fn rot_changes_what_is_durable_and_nothing_else() {
         let mut disk = Disk::new(5, 1);
-        run(&mut disk, &[FileOp::Create(name("a")), write("a", 0, b"0123456789"), FileOp::SyncData(name("a"))]);
+        run(
+            &mut disk,
+            &[FileOp::Create(name("a")), write("a", 0, b"0123456789"), FileOp::SyncData(name("a"))],
+        );
         run(&mut disk, &[FileOp::Create(name("other")), write("other", 0, b"x"), FileOp::SyncDir(Dir::Log)]);
         assert!(disk.rot("a", 1, 0));
         let rotten = content(&mut disk, "a").unwrap();

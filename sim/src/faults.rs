@@ -52,8 +52,18 @@ pub struct Faults {
 
 /// Kinds that `[[random]]` may name, each with an action of its own.
 pub const RANDOM_KINDS: &[&str] = &[
-    "crash", "power", "pause", "reset", "clock-jump", "clock-rate", "fsync-eio", "write-eio", "disk-full", "slow-disk",
-    "silent-client", "snapshot",
+    "crash",
+    "power",
+    "pause",
+    "reset",
+    "clock-jump",
+    "clock-rate",
+    "fsync-eio",
+    "write-eio",
+    "disk-full",
+    "slow-disk",
+    "silent-client",
+    "snapshot",
 ];
 
 impl Faults {
@@ -68,7 +78,13 @@ impl Faults {
         }
         let watching = all.iter().any(|fault| fault.when.is_some() || fault.on.is_some());
         let entry = |fault| Entry { fault, begun: 0, last: None, seen: 0, held_since: None, armed: true };
-        Ok(Self { entries: all.into_iter().map(entry).collect(), undos: Vec::new(), until, rots: 0, watching })
+        Ok(Self {
+            entries: all.into_iter().map(entry).collect(),
+            undos: Vec::new(),
+            until,
+            rots: 0,
+            watching,
+        })
     }
 
     /// Puts what comes at a known time on the heap.
@@ -129,16 +145,20 @@ impl Faults {
         }
         if let Some(every) = &fault.every {
             let next = now.plus(every.draw(&mut world.dice, 1 << 25 | i).0.max(1));
-            let last = fault.until.as_ref().map_or(self.until, |until| Time(until.draw(&mut world.dice, 1 << 26 | i).0));
+            let last = fault
+                .until
+                .as_ref()
+                .map_or(self.until, |until| Time(until.draw(&mut world.dice, 1 << 26 | i).0));
             if next < last {
                 world.schedule(next, Due::Begin(i));
             }
         }
         // What waits for a state or an event happens once, unless more is asked for.
         let most = fault.times.unwrap_or(if fault.every.is_some() { u32::MAX } else { 1 });
-        let cooling = fault.cooldown.as_ref().zip(entry.last).is_some_and(|(cooldown, last)| {
-            now < last.plus(cooldown.draw(&mut world.dice, 1 << 27 | i).0)
-        });
+        let cooling =
+            fault.cooldown.as_ref().zip(entry.last).is_some_and(|(cooldown, last)| {
+                now < last.plus(cooldown.draw(&mut world.dice, 1 << 27 | i).0)
+            });
         if entry.begun >= most || cooling {
             return Ok(());
         }
@@ -214,7 +234,13 @@ impl Faults {
         }
     }
 
-    fn apply(&mut self, i: u32, action: &Action, event_node: Option<u32>, world: &mut World) -> Result<Undo, Violation> {
+    fn apply(
+        &mut self,
+        i: u32,
+        action: &Action,
+        event_node: Option<u32>,
+        world: &mut World,
+    ) -> Result<Undo, Violation> {
         let nodes = |selector: &Selector, world: &mut World| select_nodes(selector, event_node, i, world);
         if let Some(who) = &action.crash {
             let loss = if action.loss.as_deref() == Some("power") { Loss::Power } else { Loss::Kill };
@@ -336,7 +362,9 @@ fn undo_it(undo: Undo, world: &mut World) {
                 }
             }
         }
-        Undo::Unpause(ids) => ids.iter().for_each(|id| world.nodes[*id as usize - 1].paused_until = world.now),
+        Undo::Unpause(ids) => {
+            ids.iter().for_each(|id| world.nodes[*id as usize - 1].paused_until = world.now)
+        }
         Undo::Slow(ids) => ids.iter().for_each(|id| world.nodes[*id as usize - 1].slow_syncs(1)),
         Undo::HealDisk(ids) => {
             for id in ids {
@@ -358,7 +386,9 @@ fn select_nodes(selector: &Selector, event_node: Option<u32>, i: u32, world: &mu
     match selector {
         Selector::Node(id) if *id <= all => vec![*id],
         Selector::EventNode => event_node.into_iter().collect(),
-        Selector::All | Selector::Leader | Selector::LeaderClaimed | Selector::Quorum(_) => (1..=all).collect(),
+        Selector::All | Selector::Leader | Selector::LeaderClaimed | Selector::Quorum(_) => {
+            (1..=all).collect()
+        }
         Selector::Any | Selector::Random(_) => {
             vec![1 + world.dice.below(Site::Selector, i, all.into()) as u32]
         }
@@ -379,7 +409,8 @@ fn skew(id: u32, action: &ClockAction, i: u32, world: &mut World) {
     let now = world.now;
     let rate = action.rate.as_ref().map(|rate| rate.draw(&mut world.dice, 1 << 22 | i));
     let jump = action.jump.as_ref().map(|jump| jump.draw(&mut world.dice, 1 << 21 | i).millis() as i64);
-    let back = action.back.as_ref().map(|back| back.draw(&mut world.dice, 1 << 20 | 1 << 21 | i).millis() as i64);
+    let back =
+        action.back.as_ref().map(|back| back.draw(&mut world.dice, 1 << 20 | 1 << 21 | i).millis() as i64);
     let clock = &mut world.nodes[id as usize - 1].clock;
     if let Some(Ratio(num, den)) = rate.filter(|rate| rate.0 > 0) {
         clock.set_rate(now, (num, den));
@@ -498,7 +529,12 @@ const fn is_observable(value: &Value) -> bool {
         ),
         Value::Global(global) => matches!(
             global,
-            Global::Commits | Global::Quorum | Global::Leaders | Global::UnknownOutcomes | Global::Expired | Global::Now
+            Global::Commits
+                | Global::Quorum
+                | Global::Leaders
+                | Global::UnknownOutcomes
+                | Global::Expired
+                | Global::Now
         ),
         Value::Acks(_) | Value::DurableCount(_) => false,
     }
@@ -535,7 +571,9 @@ fn number(value: &Value, world: &World) -> i64 {
         Value::Global(Global::Commits) => world.commits.len() as i64,
         Value::Global(Global::Quorum) => 1,
         Value::Global(Global::Leaders) => world.nodes.iter().filter(|node| node.is_up()).count() as i64,
-        Value::Global(Global::UnknownOutcomes) => world.seats.iter().map(|seat| seat.client.lost as i64).sum(),
+        Value::Global(Global::UnknownOutcomes) => {
+            world.seats.iter().map(|seat| seat.client.lost as i64).sum()
+        }
         Value::Global(Global::Expired) => world.seats.iter().map(|seat| seat.client.expired as i64).sum(),
         Value::Global(Global::Now) => world.now.0 as i64,
         Value::Global(Global::EpochMax | Global::HealedFor) | Value::Acks(_) | Value::DurableCount(_) => 0,
@@ -558,7 +596,8 @@ fn observe(node: &crate::node::Node, observable: Observable) -> i64 {
 /// One line for the event log.
 fn describe(action: &Action) -> String {
     let debug = format!("{action:?}");
-    let given: Vec<&str> = debug.split(", ").filter(|part| !part.ends_with("None") && !part.ends_with("None }")).collect();
+    let given: Vec<&str> =
+        debug.split(", ").filter(|part| !part.ends_with("None") && !part.ends_with("None }")).collect();
     given.join(", ").replace("Action { ", "").replace("Some(", "(")
 }
 
@@ -566,7 +605,9 @@ fn describe(action: &Action) -> String {
 fn draw_random(random: &Random, i: u32, until: Time, dice: &mut Dice) -> Result<Vec<Fault>, String> {
     for kind in &random.faults {
         if !RANDOM_KINDS.contains(&kind.as_str()) {
-            return Err(format!("random fault \"{kind}\" is not in this version; there are {RANDOM_KINDS:?}"));
+            return Err(format!(
+                "random fault \"{kind}\" is not in this version; there are {RANDOM_KINDS:?}"
+            ));
         }
     }
     if random.faults.is_empty() {
@@ -588,7 +629,8 @@ fn draw_random(random: &Random, i: u32, until: Time, dice: &mut Dice) -> Result<
             continue;
         }
         busy.push(at.plus(span.0));
-        let kind = &random.faults[dice.below(Site::RandomFault, entity(n), random.faults.len() as u64) as usize];
+        let kind =
+            &random.faults[dice.below(Site::RandomFault, entity(n), random.faults.len() as u64) as usize];
         faults.push(Fault {
             name: None,
             at: Some(Drawn::Fixed(Span(at.0))),
@@ -611,8 +653,12 @@ const RANDOM_MAX: u32 = 1_000;
 
 fn random_action(kind: &str, dice: &mut Dice, entity: u32) -> Action {
     let any = || Some(Selector::Any);
-    let disk = |disk: DiskAction| Action { disk: Some(DiskAction { node: any(), ..disk }), ..Action::default() };
-    let clock = |clock: ClockAction| Action { clock: Some(ClockAction { node: any(), ..clock }), ..Action::default() };
+    let disk =
+        |disk: DiskAction| Action { disk: Some(DiskAction { node: any(), ..disk }), ..Action::default() };
+    let clock = |clock: ClockAction| Action {
+        clock: Some(ClockAction { node: any(), ..clock }),
+        ..Action::default()
+    };
     let word = |word: &str| Some(word.to_owned());
     match kind {
         "crash" => Action { crash: any(), loss: word("kill"), ..Action::default() },
@@ -636,12 +682,17 @@ fn random_action(kind: &str, dice: &mut Dice, entity: u32) -> Action {
         "write-eio" => disk(DiskAction { write: word("eio"), ..DiskAction::default() }),
         "disk-full" => {
             let free = Size(dice.below(Site::RandomFault, entity, 100_000));
-            disk(DiskAction { write: word("enospc"), free: Some(Drawn::Fixed(free)), ..DiskAction::default() })
+            disk(DiskAction {
+                write: word("enospc"),
+                free: Some(Drawn::Fixed(free)),
+                ..DiskAction::default()
+            })
         }
         "slow-disk" => disk(DiskAction { fsync: word("slow"), factor: Some(30), ..DiskAction::default() }),
-        "silent-client" => {
-            Action { client: Some(ClientAction { who: any(), silent: true, reset: false }), ..Action::default() }
-        }
+        "silent-client" => Action {
+            client: Some(ClientAction { who: any(), silent: true, reset: false }),
+            ..Action::default()
+        },
         _ => Action { snapshot: any(), ..Action::default() },
     }
 }

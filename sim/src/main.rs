@@ -40,7 +40,16 @@ fn main() -> ExitCode {
             }
             let secs = start.elapsed().as_secs_f64();
             println!("{:?}", run.verdict);
-            println!("events {} in {:.3} s = {:.0}/s, commits {}, checked {}, hash {:016x}, marks {:?}", run.world.trace.events(), secs, run.world.trace.events() as f64 / secs, run.world.commits.len(), run.world.histories.checked(), run.world.trace.hash(), run.world.trace.marks());
+            println!(
+                "events {} in {:.3} s = {:.0}/s, commits {}, checked {}, hash {:016x}, marks {:?}",
+                run.world.trace.events(),
+                secs,
+                run.world.trace.events() as f64 / secs,
+                run.world.commits.len(),
+                run.world.histories.checked(),
+                run.world.trace.hash(),
+                run.world.trace.marks()
+            );
             ExitCode::from(run.verdict.exit_code())
         }
         Err(error) => {

@@ -345,9 +345,11 @@ impl Node {
     }
 
     fn tell_recovered(&self, recovered: &Recovered, cx: &mut Context<'_>) {
-        cx.trace.tell(cx.at, || self.name(), || {
-            format!("starts at {} with {} nodes", recovered.last_zxid, recovered.tree.node_count())
-        });
+        cx.trace.tell(
+            cx.at,
+            || self.name(),
+            || format!("starts at {} with {} nodes", recovered.last_zxid, recovered.tree.node_count()),
+        );
         for event in &recovered.events {
             match event {
                 Event::TornTailDropped { .. } => cx.trace.mark("torn-tail-dropped"),
@@ -387,12 +389,14 @@ impl Node {
         disk.faults = Default::default();
         let again = |disk: &mut Disk| recovery::recover(disk, &self.settings.disk);
         let differs = |what: String| Stop::from(Violation { invariant: Invariant::I24, what });
-        let second = again(&mut disk).map_err(|fault| differs(format!("a second recovery refuses: {fault}")))?;
+        let second =
+            again(&mut disk).map_err(|fault| differs(format!("a second recovery refuses: {fault}")))?;
         if (second.last_zxid, second.tree.digest()) != (recovered.last_zxid, recovered.tree.digest()) {
             return Err(differs(format!("a second recovery ends at {}", second.last_zxid)));
         }
         if !self.disk.is_destroyed() && disk.drop_newest_snapshot() > 0 {
-            let older = again(&mut disk).map_err(|fault| differs(format!("from an older snapshot: {fault}")))?;
+            let older =
+                again(&mut disk).map_err(|fault| differs(format!("from an older snapshot: {fault}")))?;
             if (older.last_zxid, older.tree.digest()) != (recovered.last_zxid, recovered.tree.digest()) {
                 return Err(differs(format!(
                     "from an older snapshot recovery ends at {} with digest {:#x}, not {} with {:#x}",
@@ -591,7 +595,11 @@ impl Node {
             self.ledger.fsync_failed();
             cx.trace.mark("fsync-failed");
         }
-        let fault = DiskFault::Io { file: format!("{op:?}").chars().take(60).collect(), op: "file operation", error: error.into() };
+        let fault = DiskFault::Io {
+            file: format!("{op:?}").chars().take(60).collect(),
+            op: "file operation",
+            error: error.into(),
+        };
         cx.trace.tell(cx.at, || self.name(), || fault.to_string());
         self.input(Input::DiskFailed(fault), cx)
     }
@@ -643,8 +651,8 @@ impl Node {
         let mut fork = self.disk.clone();
         fork.faults = Default::default();
         let wrong = |what: String| Stop::from(Violation { invariant: Invariant::I23, what });
-        let recovered =
-            recovery::recover(&mut fork, &self.settings.disk).map_err(|fault| wrong(format!("refused: {fault}")))?;
+        let recovered = recovery::recover(&mut fork, &self.settings.disk)
+            .map_err(|fault| wrong(format!("refused: {fault}")))?;
         if recovered.last_zxid <= cx.commits.states().last() {
             cx.commits.compare(&recovered.tree).map_err(|v| wrong(v.what))?;
         }
@@ -682,7 +690,11 @@ impl Node {
         let zxid = server.tree.last_zxid();
         let digest = server.tree.digest();
         if digest != cx.commits.digest_at(zxid) {
-            let what = format!("node {} at {zxid}: digest {digest:#x}, not {:#x}", self.id, cx.commits.digest_at(zxid));
+            let what = format!(
+                "node {} at {zxid}: digest {digest:#x}, not {:#x}",
+                self.id,
+                cx.commits.digest_at(zxid)
+            );
             return Err(Violation { invariant: Invariant::I20, what }.into());
         }
         self.ledger.applied(zxid);
@@ -838,7 +850,10 @@ impl Server {
 
     /// True while something is on its way to the disk or to the tree.
     pub fn is_busy(&self) -> bool {
-        !self.ops.is_empty() || !self.commands.is_empty() || !self.applying.is_empty() || self.replica.outstanding() > 0
+        !self.ops.is_empty()
+            || !self.commands.is_empty()
+            || !self.applying.is_empty()
+            || self.replica.outstanding() > 0
     }
 
     /// True while a snapshot is being written.

@@ -89,7 +89,8 @@ impl Runner {
     /// Draws everything; nothing has happened yet.
     pub fn new(scenario: &Scenario, seed: u64, options: Options) -> Result<Self, String> {
         let mut world = setup::world(scenario, seed, options.readable)?;
-        let duration = scenario.duration.as_ref().map_or(Span(10_000_000_000), |d| d.draw(&mut world.dice, 1 << 19));
+        let duration =
+            scenario.duration.as_ref().map_or(Span(10_000_000_000), |d| d.draw(&mut world.dice, 1 << 19));
         let heal_within = scenario.expect.heal_within.as_ref();
         let heal_within = heal_within.map_or(Span(30_000_000_000), |w| w.draw(&mut world.dice, 1 << 18));
         let until = Time(duration.0);
@@ -141,7 +142,10 @@ impl Runner {
         let commits = self.world.commits.len();
         let well = |world: &World| {
             world.nodes.iter().all(|node| node.is_up())
-                && world.seats.iter().all(|seat| seat.client.is_connected() || seat.client.is_silent(world.now))
+                && world
+                    .seats
+                    .iter()
+                    .all(|seat| seat.client.is_connected() || seat.client.is_silent(world.now))
                 && (world.commits.len() > commits || world.seats.is_empty())
         };
         if !self.go(bound, well)? {
@@ -155,12 +159,17 @@ impl Runner {
         };
         if !self.go(self.world.now.plus(self.heal_within.0), settled)? {
             let waiting: usize = self.world.seats.iter().map(|seat| seat.client.under_way()).sum();
-            return Err(Verdict::NotLive(format!("{waiting} requests were not answered within {}", self.heal_within)));
+            return Err(Verdict::NotLive(format!(
+                "{waiting} requests were not answered within {}",
+                self.heal_within
+            )));
         }
         // Sessions that nobody holds expire; events that are due arrive.
-        let longest = self.world.commits.states().living().map(|(_, timeout_ms)| timeout_ms as u64).max().unwrap_or(0);
+        let longest =
+            self.world.commits.states().living().map(|(_, timeout_ms)| timeout_ms as u64).max().unwrap_or(0);
         let bound = self.world.now.plus((2 * longest + 2_000) * 1_000_000);
-        let gone = |world: &World| faults::orphans(world).iter().all(|session| held_by_silent(world, *session));
+        let gone =
+            |world: &World| faults::orphans(world).iter().all(|session| held_by_silent(world, *session));
         self.go(self.world.now.plus(1_000_000_000), |_| false)?;
         if !self.go(bound, gone)? {
             let what = format!("sessions {:?} live on, and nobody holds them", faults::orphans(&self.world));
@@ -176,7 +185,10 @@ impl Runner {
             if node.disk.is_destroyed() {
                 return Verdict::Refused(format!("node {}: {fault}", node.id));
             }
-            return Verdict::NotLive(format!("node {} refuses to start though nothing was destroyed: {fault}", node.id));
+            return Verdict::NotLive(format!(
+                "node {} refuses to start though nothing was destroyed: {fault}",
+                node.id
+            ));
         }
         let up = self.world.nodes.iter().filter(|node| node.is_up()).count();
         let connected = self.world.seats.iter().filter(|seat| seat.client.is_connected()).count();
@@ -195,7 +207,8 @@ impl Runner {
         for node in &self.world.nodes {
             let Some(server) = &node.server else { continue };
             self.world.commits.compare(&server.tree)?;
-            let leaked: Vec<_> = server.watches.holders().into_iter().filter(|c| !server.conns.contains(*c)).collect();
+            let leaked: Vec<_> =
+                server.watches.holders().into_iter().filter(|c| !server.conns.contains(*c)).collect();
             if !leaked.is_empty() {
                 let what = format!("node {}: watches of {leaked:?}, which are gone", node.id);
                 return Err(Violation { invariant: Invariant::I37, what });
@@ -221,7 +234,9 @@ impl Runner {
         let expect = &scenario.expect;
         match (&verdict, expect.refused) {
             (Verdict::Held, true) => {
-                return Verdict::Unexpected("refused: the server should refuse its damaged data, and serves".to_owned());
+                return Verdict::Unexpected(
+                    "refused: the server should refuse its damaged data, and serves".to_owned(),
+                );
             }
             (Verdict::Held, false) | (Verdict::Refused(_), _) => {}
             _ => return verdict,
@@ -240,7 +255,10 @@ impl Runner {
         if let Some(most) = &expect.max_unavailable {
             let most = most.draw(&mut self.world.dice.clone(), 1 << 17);
             if self.gap.0 > most.0 {
-                return Verdict::Unexpected(format!("max_unavailable: {} without a commit", Span(self.gap.0)));
+                return Verdict::Unexpected(format!(
+                    "max_unavailable: {} without a commit",
+                    Span(self.gap.0)
+                ));
             }
         }
         verdict

@@ -22,7 +22,8 @@ use crate::world::World;
 pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, String> {
     let mut dice = Dice::new(seed);
     let mut draws = Draws { dice: &mut dice, next: 0 };
-    let client_delay = delay(scenario.net.default.delay.as_ref(), profile_delay(scenario.profile), &mut draws)?;
+    let client_delay =
+        delay(scenario.net.default.delay.as_ref(), profile_delay(scenario.profile), &mut draws)?;
     let restart_after = draws.span(scenario.cluster.restart_after.as_ref(), Span(500_000_000));
     let settings = settings(&scenario.cluster, scenario.profile, &mut draws)?;
     let mut world = World::new(seed, readable, client_delay, restart_after.0);
@@ -101,7 +102,9 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
         Profile::Hell | Profile::CloudNoisy => {
             Delay { min: us(500), mean: us(4_000), tail_one_in: 100, tail: us(500_000) }
         }
-        Profile::Lan | Profile::Wan => Delay { min: us(300), mean: us(700), tail_one_in: 1_000, tail: us(50_000) },
+        Profile::Lan | Profile::Wan => {
+            Delay { min: us(300), mean: us(700), tail_one_in: 1_000, tail: us(50_000) }
+        }
     };
     let purge_every = cluster.purge_interval.as_ref().map(|every| draws.span(Some(every), Span(0)).0);
     let retain = draws.value(cluster.purge_retain.as_ref(), 3) as usize;
@@ -114,7 +117,8 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
         record_max: 2 << 20,
         hash_seed: 0,
     };
-    let piece = draws.value(cluster.snapshot_piece.as_ref(), crate::scenario::units::Size(4 << 10)).0 as usize;
+    let piece =
+        draws.value(cluster.snapshot_piece.as_ref(), crate::scenario::units::Size(4 << 10)).0 as usize;
     let pause = Delay { min: us(100), mean: us(500), tail_one_in: 0, tail: us(0) };
     Ok(Settings {
         replica: ReplicaConfig {
@@ -137,7 +141,11 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             super_digest: None,
         },
         disk,
-        write: delay(cluster.write.as_ref(), Delay { min: us(10), mean: us(30), tail_one_in: 0, tail: us(0) }, draws)?,
+        write: delay(
+            cluster.write.as_ref(),
+            Delay { min: us(10), mean: us(30), tail_one_in: 0, tail: us(0) },
+            draws,
+        )?,
         sync: delay(cluster.fsync.as_ref(), fsync, draws)?,
         apply: Delay { min: us(2), mean: us(20), tail_one_in: 500, tail: us(5_000) },
         snapshot: (delay(cluster.snapshot_pause.as_ref(), pause, draws)?, piece),
@@ -183,8 +191,10 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
         let think = match (&spec.rate, &spec.think) {
             (Some(_), Some(_)) => return Err("a workload has rate or think, not both".to_owned()),
             (Some(rate), None) => {
-                let wrong = || format!("rate = \"{rate}\": expected operations per second, such as \"100/s\"");
-                let per_second = rate.strip_suffix("/s").and_then(|n| n.trim().parse::<u64>().ok()).filter(|n| *n > 0);
+                let wrong =
+                    || format!("rate = \"{rate}\": expected operations per second, such as \"100/s\"");
+                let per_second =
+                    rate.strip_suffix("/s").and_then(|n| n.trim().parse::<u64>().ok()).filter(|n| *n > 0);
                 Duration::from_nanos(1_000_000_000 * u64::from(clients) / per_second.ok_or_else(wrong)?)
             }
             (None, think) => draws.span(think.as_ref(), Span(base.think.as_nanos() as u64)).into(),
@@ -219,7 +229,8 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
             watch: ratio(spec.watch.as_ref(), base.watch, draws),
             pipeline: draws.value(spec.pipeline.as_ref(), base.pipeline).max(1),
             think,
-            data_max: draws.value(spec.data.as_ref(), crate::scenario::units::Size(base.data_max.into())).0 as u32,
+            data_max: draws.value(spec.data.as_ref(), crate::scenario::units::Size(base.data_max.into())).0
+                as u32,
             closing: ratio(spec.closing.as_ref(), base.closing, draws),
             operations: spec.operations.as_ref().map(|n| u64::from(draws.value(Some(n), 0))),
             auth: spec.auth,

@@ -32,8 +32,18 @@ pub struct Mix {
 
 impl Mix {
     /// Nothing at all.
-    pub const NONE: Self =
-        Self { create: 0, set: 0, delete: 0, get: 0, exists: 0, children: 0, multi: 0, sync_get: 0, acl: 0, ping: 0 };
+    pub const NONE: Self = Self {
+        create: 0,
+        set: 0,
+        delete: 0,
+        get: 0,
+        exists: 0,
+        children: 0,
+        multi: 0,
+        sync_get: 0,
+        acl: 0,
+        ping: 0,
+    };
     /// A little of everything.
     pub const DEFAULT: Self = Self {
         create: 20,

@@ -267,7 +267,8 @@ impl World {
 
     /// A supervisor starts the process again after a while.
     pub fn boot_later(&mut self, id: u32) {
-        let after = dice::scale(self.dice.draw(Site::Restart, id), self.restart_after) + self.restart_after / 2;
+        let after =
+            dice::scale(self.dice.draw(Site::Restart, id), self.restart_after) + self.restart_after / 2;
         self.boot_at(id, self.now.plus(after));
     }
 
@@ -378,7 +379,8 @@ impl World {
 
     /// Breaks all connections of which this is true.
     pub fn break_links(&mut self, which: impl Fn(&Link) -> bool) {
-        let broken: Vec<ConnId> = self.links.iter().filter(|(_, link)| which(link)).map(|(conn, _)| *conn).collect();
+        let broken: Vec<ConnId> =
+            self.links.iter().filter(|(_, link)| which(link)).map(|(conn, _)| *conn).collect();
         for conn in broken {
             self.reset(conn);
         }

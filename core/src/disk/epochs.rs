@@ -65,6 +65,7 @@ pub fn read(vfs: &mut impl Vfs, last: Zxid) -> Result<Option<Epochs>, DiskFault>
         // The first epoch of a server is accepted before any is established.
         (Some(accepted), None) => (accepted, last.epoch().min(accepted)),
     };
+    let current = taken_over(vfs, last, Epochs { accepted, current })?;
     if current > accepted {
         let what = format!("acceptedEpoch, which is {accepted} and must be at least that");
         return Err(contradiction(EpochKind::Current, current, what));
@@ -74,6 +75,33 @@ pub fn read(vfs: &mut impl Vfs, last: Zxid) -> Result<Option<Epochs>, DiskFault>
         return Err(contradiction(EpochKind::Accepted, accepted, what));
     }
     Ok(Some(Epochs { accepted, current }))
+}
+
+/// The established epoch where a crash fell between the history of a new one and its file: what is about to become the
+/// file tells of an epoch whose history is durable already, and so does the marker of 3.4 (disk format §2).
+fn taken_over(vfs: &mut impl Vfs, last: Zxid, epochs: Epochs) -> Result<u32, DiskFault> {
+    let Epochs { accepted, current } = epochs;
+    if last.epoch() <= current {
+        return Ok(current);
+    }
+    let io = |error| DiskFault::Io { file: String::from("version-2"), op: "list", error };
+    let names = vfs.list(Dir::Snap).map_err(io)?;
+    let there = |wanted: &str| names.iter().any(|(name, _)| name == wanted);
+    if there("updatingEpoch") && last.epoch() <= accepted {
+        return Ok(last.epoch());
+    }
+    let temporary = "currentEpoch.tmp";
+    if !there(temporary) {
+        return Ok(current);
+    }
+    let file = FileName { dir: Dir::Snap, name: String::from(temporary) };
+    let bytes = vfs.read_at(&file, 0, 64).map_err(|error| DiskFault::Io {
+        file: file.name.clone(),
+        op: "read",
+        error,
+    })?;
+    let about_to_be = core::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    Ok(about_to_be.filter(|epoch| (current..=accepted).contains(epoch)).unwrap_or(current))
 }
 
 fn read_one(vfs: &mut impl Vfs, kind: EpochKind) -> Result<Option<u32>, DiskFault> {

@@ -14,6 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
+use super::epochs::{self, Epochs};
 use super::snapshot_reader::{SnapshotDigest, SnapshotParser};
 use super::stream::Decompressor;
 use super::txnlog::{LogEnd, LogReader, Record};
@@ -31,6 +32,8 @@ pub struct Recovered {
     pub tree: Tree,
     /// The last zxid of snapshot or log.
     pub last_zxid: Zxid,
+    /// What the epoch files say; `None` where there are none. They do not contradict the log.
+    pub epochs: Option<Epochs>,
     /// The last (at most 500) txns replayed, for DIFF.
     pub recent: Vec<Arc<Txn>>,
     /// What an operator should hear.
@@ -202,7 +205,8 @@ impl Replay<'_> {
             "invariant: all that was read was replayed: {last}, not {}",
             tree.last_zxid()
         );
-        Ok(Recovered { tree, last_zxid: last, recent: recent.into(), events, repairs })
+        let epochs = epochs::read(vfs, last)?;
+        Ok(Recovered { tree, last_zxid: last, epochs, recent: recent.into(), events, repairs })
     }
 
     fn file(&mut self, vfs: &mut impl Vfs, (_, name, size): &LogFile, newest: bool) -> Result<(), DiskFault> {

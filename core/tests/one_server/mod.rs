@@ -200,6 +200,7 @@ impl Server {
         let tree = Tree::new();
         let now = Now { mono: Mono::from_millis(0), wall: WallMs(1_000_000) };
         let recovered = Recovered {
+            epochs: None,
             last_zxid: Zxid::ZERO,
             tree: tree.clone(),
             recent: vec![],

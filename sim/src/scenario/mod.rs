@@ -289,7 +289,9 @@ impl<'de> Deserialize<'de> for Lasting {
         match Either::deserialize(deserializer)? {
             Either::For(span) => Ok(Self::For(span)),
             Either::Word(word) if word == "forever" => Ok(Self::Forever),
-            Either::Word(word) => Err(serde::de::Error::custom(format!("expected a duration or \"forever\", found \"{word}\""))),
+            Either::Word(word) => {
+                Err(serde::de::Error::custom(format!("expected a duration or \"forever\", found \"{word}\"")))
+            }
         }
     }
 }
@@ -519,7 +521,9 @@ impl Scenario {
                 let known: Vec<&str> = self.fault.iter().filter_map(|other| other.name.as_deref()).collect();
                 if !known.contains(&name) {
                     let hint = nearest::hint(name, &known);
-                    return Err(format!(": fault {number} comes after \"{name}\", and no fault has that name{hint}"));
+                    return Err(format!(
+                        ": fault {number} comes after \"{name}\", and no fault has that name{hint}"
+                    ));
                 }
             }
         }
@@ -536,7 +540,8 @@ fn explain(text: &str, error: &toml::de::Error) -> String {
         let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
         format!(":{line}:{column}")
     });
-    let hint = unknown_field(message).map(|(unknown, known)| nearest::hint(unknown, &known)).unwrap_or_default();
+    let hint =
+        unknown_field(message).map(|(unknown, known)| nearest::hint(unknown, &known)).unwrap_or_default();
     format!("{}: {}{hint}", place.unwrap_or_default(), message.lines().next().unwrap_or(message))
 }
 
@@ -621,7 +626,11 @@ final       = { node = "all", converged = true }
     #[test]
     fn mistakes_are_told_with_their_place_and_the_nearest_word() {
         let wrong = |text| Scenario::parse(text).expect_err("it is wrong");
-        assert!(wrong("titel = \"x\"").starts_with(":1:1: unknown field `titel`"), "{}", wrong("titel = \"x\""));
+        assert!(
+            wrong("titel = \"x\"").starts_with(":1:1: unknown field `titel`"),
+            "{}",
+            wrong("titel = \"x\"")
+        );
         assert!(wrong("titel = \"x\"").ends_with("; did you mean \"title\"?"));
         let text = "title = \"x\"\n[[fault]]\nat = \"1s\"\ndo = { crush = \"leader\" }";
         assert!(wrong(text).starts_with(":4:"), "{}", wrong(text));
@@ -631,7 +640,10 @@ final       = { node = "all", converged = true }
         let text = "[[fault]]\nat = \"1s\"\nevery = \"1s\"\ndo = { crash = \"leader\" }";
         assert_eq!(wrong(text), ": fault 1 needs exactly one of at, after, when, on, every");
         let text = "[[fault]]\nname = \"kill\"\nat = \"1s\"\ndo = { crash = \"all\" }\n[[fault]]\nafter = \"kil+1s\"\ndo = { crash = \"all\" }";
-        assert_eq!(wrong(text), ": fault 2 comes after \"kil\", and no fault has that name; did you mean \"kill\"?");
+        assert_eq!(
+            wrong(text),
+            ": fault 2 comes after \"kil\", and no fault has that name; did you mean \"kill\"?"
+        );
         assert!(wrong("[cluster]\ntick = \"5 parsecs\"").contains("a duration such as 200ms"));
     }
 }

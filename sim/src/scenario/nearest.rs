@@ -4,7 +4,9 @@
 pub(super) fn hint(unknown: &str, words: &[&str]) -> String {
     let near = words.iter().map(|word| (distance(unknown, word), word)).min();
     match near {
-        Some((distance, word)) if distance <= unknown.len().div_ceil(3) => format!("; did you mean \"{word}\"?"),
+        Some((distance, word)) if distance <= unknown.len().div_ceil(3) => {
+            format!("; did you mean \"{word}\"?")
+        }
         _ => String::new(),
     }
 }

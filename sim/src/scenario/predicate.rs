@@ -240,7 +240,8 @@ impl<'a> Parser<'a> {
         self.at += "held(".len();
         let rest = &self.text[self.at..];
         let end = rest.find(')').ok_or_else(|| self.fail("\")\" behind a duration"))?;
-        let span = Span::parse(rest[..end].trim().trim_matches('"')).ok_or_else(|| self.fail(Span::EXPECTED))?;
+        let span =
+            Span::parse(rest[..end].trim().trim_matches('"')).ok_or_else(|| self.fail(Span::EXPECTED))?;
         self.at += end + 1;
         Ok(Predicate::Held(Box::new(inner), span))
     }
@@ -322,7 +323,10 @@ mod tests {
         let Predicate::And(left, right) = Predicate::parse(text).unwrap() else { panic!("an and") };
         let leader = |observable| Value::Of(Whose::Leader, observable);
         let logged = leader(Observable::Logged);
-        assert_eq!(*left, Predicate::Compare(logged.clone(), Comparison::Greater, leader(Observable::Committed)));
+        assert_eq!(
+            *left,
+            Predicate::Compare(logged.clone(), Comparison::Greater, leader(Observable::Committed))
+        );
         let acks = Value::Acks(Box::new(logged));
         assert_eq!(*right, Predicate::Compare(acks, Comparison::Less, Value::Global(Global::Quorum)));
         assert!(Predicate::parse("!(node(1).up) || commits >= 20 held(\"2s\")").is_ok());
@@ -336,7 +340,10 @@ mod tests {
             wrong("leader.loged > 1"),
             "at column 8: expected something observable of a node, found \"loged > 1\"; did you mean \"logged\"?"
         );
-        assert_eq!(wrong("comits > 3"), "at column 1: expected something observable, found \"comits > 3\"; did you mean \"commits\"?");
+        assert_eq!(
+            wrong("comits > 3"),
+            "at column 1: expected something observable, found \"comits > 3\"; did you mean \"commits\"?"
+        );
         assert_eq!(wrong("commits > 3 5"), "at column 13: expected an operator or the end, found \"5\"");
         assert_eq!(wrong("(commits > 3"), "at column 13: expected \")\", found \"\"");
         assert!(wrong("node(x).up").starts_with("at column 7: expected node(N)"));

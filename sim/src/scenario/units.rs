@@ -57,8 +57,10 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
-        let (size, unit) = units.into_iter().find(|(size, _)| self.0.is_multiple_of(*size)).expect("1 divides all");
+        let units =
+            [(60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+        let (size, unit) =
+            units.into_iter().find(|(size, _)| self.0.is_multiple_of(*size)).expect("1 divides all");
         write!(f, "{}{unit}", self.0 / size)
     }
 }
@@ -66,8 +68,16 @@ impl fmt::Display for Span {
 impl Unit for Span {
     const EXPECTED: &'static str = "a duration such as 200ms, 5s or 1.5s";
     fn parse(text: &str) -> Option<Self> {
-        let units = [("min", 60_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("s", 1_000_000_000), ("h", 3_600_000_000_000)];
-        let (number, size) = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?.trim(), *size)))?;
+        let units = [
+            ("min", 60_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1_000),
+            ("ns", 1),
+            ("s", 1_000_000_000),
+            ("h", 3_600_000_000_000),
+        ];
+        let (number, size) =
+            units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?.trim(), *size)))?;
         decimal(number, size).map(Self)
     }
     fn from_integer(_: u64) -> Option<Self> {
@@ -103,7 +113,8 @@ impl Unit for Size {
     fn parse(text: &str) -> Option<Self> {
         let text = text.strip_suffix("/s").unwrap_or(text);
         let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1), ("", 1)];
-        let (number, size) = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?.trim(), *size)))?;
+        let (number, size) =
+            units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?.trim(), *size)))?;
         decimal(number, size).map(Self)
     }
     fn from_integer(n: u64) -> Option<Self> {
@@ -231,7 +242,10 @@ mod tests {
         assert_eq!(Span::parse("200us"), Some(Span(200_000)));
         assert_eq!(Span::parse("1.5s"), Some(Span(1_500_000_000)));
         assert_eq!(Span::parse("2min"), Some(Span(120_000_000_000)));
-        assert_eq!((Span::parse("5"), Span::parse("s"), Span::parse("-1s"), Span::parse("1.xs")), (None, None, None, None));
+        assert_eq!(
+            (Span::parse("5"), Span::parse("s"), Span::parse("-1s"), Span::parse("1.xs")),
+            (None, None, None, None)
+        );
         assert_eq!(Size::parse("64KiB"), Some(Size(65_536)));
         assert_eq!(Size::parse("64KiB/s"), Some(Size(65_536)));
         assert_eq!(Size::parse("100"), Some(Size(100)));

@@ -58,9 +58,26 @@ pub enum Leadership {
 
 /// What a selector may begin with, for messages.
 const SELECTORS: &[&str] = &[
-    "leader", "leader:claimed", "follower:any", "follower:max_zxid", "follower:min_zxid", "follower:slowest",
-    "observer:any", "node:N", "quorum", "quorum(with leader)", "quorum(without leader)", "minority",
-    "minority(with leader)", "minority(without leader)", "rest", "random(N)", "client:N", "clients", "all", "any",
+    "leader",
+    "leader:claimed",
+    "follower:any",
+    "follower:max_zxid",
+    "follower:min_zxid",
+    "follower:slowest",
+    "observer:any",
+    "node:N",
+    "quorum",
+    "quorum(with leader)",
+    "quorum(without leader)",
+    "minority",
+    "minority(with leader)",
+    "minority(without leader)",
+    "rest",
+    "random(N)",
+    "client:N",
+    "clients",
+    "all",
+    "any",
     "event.node",
 ];
 
@@ -128,6 +145,9 @@ mod tests {
 
     #[test]
     fn a_wrong_one_is_told_the_nearest() {
-        assert_eq!(Selector::parse("leadr").unwrap_err(), "\"leadr\" selects nothing; did you mean \"leader\"?");
+        assert_eq!(
+            Selector::parse("leadr").unwrap_err(),
+            "\"leadr\" selects nothing; did you mean \"leader\"?"
+        );
     }
 }
