@@ -87,6 +87,11 @@ impl Faults {
         })
     }
 
+    /// True if nothing goes wrong.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Puts what comes at a known time on the heap.
     pub fn arm(&self, world: &mut World) {
         for (i, entry) in self.entries.iter().enumerate() {
@@ -171,7 +176,7 @@ impl Faults {
         entry.begun += 1;
         entry.last = Some(now);
         let nth = entry.begun;
-        world.trace.tell(now, || "fault".to_owned(), || describe(&fault.action));
+        world.trace.headline(now, "fault", &describe(&fault.action));
         let undo = self.apply(i, &fault.action, event_node, world)?;
         self.undos.push((i, nth, undo));
         match &fault.lasting {

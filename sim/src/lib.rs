@@ -17,3 +17,6 @@ pub mod setup;
 pub mod trace;
 pub mod workload;
 pub mod world;
+pub mod crashpoints;
+pub mod report;
+pub mod sweep;

@@ -157,6 +157,9 @@ pub struct Server {
     applying: VecDeque<Vec<Commit>>,
     snapshot: Option<SnapshotWriter>,
     armed: Option<Mono>,
+    /// When each session was last heard here; from the start on, all of them are.
+    heard: BTreeMap<SessionId, Mono>,
+    started: Mono,
 }
 
 /// Connections of a server.
@@ -304,7 +307,7 @@ impl Node {
         let recovered = match recovery::recover(&mut self.disk, &self.settings.disk) {
             Ok(recovered) => recovered,
             Err(fault) => {
-                cx.trace.tell(cx.at, || self.name(), || format!("refuses to start: {fault}"));
+                cx.trace.headline(cx.at, &self.name(), &format!("refuses to start: {fault}"));
                 cx.trace.mark("recovery-refused");
                 self.refused = Some(fault);
                 return Ok(());
@@ -334,6 +337,8 @@ impl Node {
             applying: VecDeque::new(),
             snapshot: None,
             armed: None,
+            heard: BTreeMap::new(),
+            started: now.mono,
         }));
         self.carry_out(out, cx)?;
         cx.effects.push(Effect::Schedule(cx.at.plus(IDLE_CHECK_NS), NodeEvent::Idle));
@@ -356,7 +361,7 @@ impl Node {
                 Event::SnapshotSkipped { .. } => cx.trace.mark("snapshot-skipped"),
                 _ => {}
             }
-            cx.trace.tell(cx.at, || self.name(), || format!("{event:?}"));
+            cx.trace.headline(cx.at, &self.name(), &format!("{event:?}"));
         }
     }
 
@@ -519,6 +524,9 @@ impl Node {
     }
 
     fn note(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Stop> {
+        if let Event::SessionExpiring { session } = event {
+            self.check_expiry(*session, cx)?;
+        }
         let name = match event {
             Event::SessionCreating { .. } => "SessionCreating",
             Event::SessionExpiring { .. } => "SessionExpiring",
@@ -528,6 +536,24 @@ impl Node {
         };
         cx.trace.tell(cx.at, || self.name(), || format!("{event:?}"));
         cx.events.push((self.id, name));
+        Ok(())
+    }
+
+    /// I29: nobody expires who was heard within the timeout.
+    fn check_expiry(&mut self, session: SessionId, cx: &mut Context<'_>) -> Result<(), Stop> {
+        cx.trace.mark("session-expired");
+        let now = self.clock.now(cx.at).mono;
+        let server = self.server();
+        let heard = server.heard.remove(&session).unwrap_or(server.started);
+        let info = server.replica.sessions().into_iter().find(|info| info.session == session);
+        let timeout_ms = info.map_or(0, |info| info.timeout_ms as u64);
+        if now.since(heard) < timeout_ms * 1_000_000 {
+            let what = format!(
+                "session {session} with a timeout of {timeout_ms} ms expires {} ms after it was heard",
+                now.since(heard) / 1_000_000
+            );
+            return Err(Violation { invariant: Invariant::I29, what }.into());
+        }
         Ok(())
     }
 
@@ -762,7 +788,11 @@ impl Node {
             let mut intake = Intake::default();
             let host = server.host(config, now);
             front::receive(connection, frame, &host, &mut intake);
+            let session = connection.session();
             drop(cell);
+            if let Some(session) = session {
+                self.server().heard.insert(session, now.mono);
+            }
             self.take_in(intake, cx)?;
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::clock::Time;
 use crate::faults::{self, Faults};
-use crate::oracle::{Invariant, Violation};
+use crate::oracle::{ClientId, Invariant, Violation};
 use crate::scenario::units::Span;
 use crate::scenario::{InvariantSet, Scenario};
 use crate::setup;
@@ -99,6 +99,17 @@ impl Runner {
         Ok(Self { world, faults, until, heal_within, options, gap: (0, Time(0), 0) })
     }
 
+    /// One event of load and faults; false when they are over.
+    pub fn one(&mut self) -> Result<bool, Verdict> {
+        match self.world.step(self.until).map_err(Verdict::Violated)? {
+            Step::Event => self.faults.look(&mut self.world).map_err(Verdict::Violated)?,
+            Step::Begin(i) => self.faults.begin(i, None, &mut self.world).map_err(Verdict::Violated)?,
+            Step::End(i, nth) => self.faults.end(i, nth, &mut self.world),
+            Step::Quiet => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Load and faults, to their end.
     pub fn phase_one(&mut self) -> Result<(), Verdict> {
         self.go(self.until, |_| false).map(|_| ())
@@ -176,7 +187,8 @@ impl Runner {
             return Err(Verdict::Violated(Violation { invariant: Invariant::I30, what }));
         }
         self.go(self.world.now.plus(1_000_000_000), |_| false)?;
-        self.last_checks().map_err(Verdict::Violated)
+        self.last_checks().map_err(Verdict::Violated)?;
+        self.check_quiet()
     }
 
     fn not_well(&self, commits: usize) -> Verdict {
@@ -201,9 +213,26 @@ impl Runner {
         ))
     }
 
+    /// I42: where nothing is injected nothing breaks.
+    fn check_quiet(&self) -> Result<(), Verdict> {
+        if !self.faults.is_empty() {
+            return Ok(());
+        }
+        let lost: u64 = self.world.seats.iter().map(|seat| seat.client.lost + seat.client.expired).sum();
+        if self.world.disconnects + self.world.fatals + lost > 0 {
+            let what = format!(
+                "without faults {} connections broke, {lost} requests or sessions were lost, {} processes ended",
+                self.world.disconnects, self.world.fatals
+            );
+            return Err(Verdict::Violated(Violation { invariant: Invariant::I42, what }));
+        }
+        Ok(())
+    }
+
     /// What holds when nothing is under way.
     fn last_checks(&self) -> Result<(), Violation> {
-        self.world.histories.settled()?;
+        let listens = |client: ClientId| !self.world.seats[client.0 as usize].client.is_silent(self.world.now);
+        self.world.histories.settled(listens)?;
         for node in &self.world.nodes {
             let Some(server) = &node.server else { continue };
             self.world.commits.compare(&server.tree)?;

@@ -13,6 +13,15 @@ pub struct Trace {
     checkpoints: Vec<u64>,
     marks: BTreeMap<&'static str, u64>,
     lines: Option<Vec<String>>,
+    headlines: Vec<String>,
+}
+
+/// Headlines that are kept.
+const HEADLINES_MAX: usize = 200;
+
+fn line(at: Time, who: &str, what: &str) -> String {
+    let (seconds, micros) = (at.0 / 1_000_000_000, at.0 / 1_000 % 1_000_000);
+    format!("{seconds:4}.{micros:06}  {who:<9} {what}")
 }
 
 /// Events between two checkpoints.
@@ -68,9 +77,24 @@ impl Trace {
     /// Tells a line, if anybody reads; nothing is formatted if not.
     pub fn tell(&mut self, at: Time, who: impl FnOnce() -> String, what: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
-            let (seconds, micros) = (at.0 / 1_000_000_000, at.0 / 1_000 % 1_000_000);
-            lines.push(format!("{seconds:4}.{micros:06}  {:<9} {}", who(), what()));
+            lines.push(line(at, &who(), &what()));
         }
+    }
+
+    /// Tells something that a reader of the summary should see, too: faults, starts, ends.
+    pub fn headline(&mut self, at: Time, who: &str, what: &str) {
+        let line = line(at, who, what);
+        if let Some(lines) = &mut self.lines {
+            lines.push(line.clone());
+        }
+        if self.headlines.len() < HEADLINES_MAX {
+            self.headlines.push(line);
+        }
+    }
+
+    /// The headlines so far.
+    pub fn headlines(&self) -> &[String] {
+        &self.headlines
     }
 
     /// The lines so far.

@@ -244,7 +244,7 @@ impl World {
                 Ok(())
             }
             Err(Stop::Fatal(reason)) => {
-                self.trace.tell(self.now, || format!("node {id}"), || format!("ends itself: {reason}"));
+                self.trace.headline(self.now, &format!("node {id}"), &format!("ends itself: {reason}"));
                 self.trace.mark("fatal");
                 self.fatals += 1;
                 self.crash(id, Loss::Kill);
@@ -256,7 +256,11 @@ impl World {
 
     /// The process on a node ends, now.
     pub fn crash(&mut self, id: u32, loss: Loss) {
-        self.trace.tell(self.now, || format!("node {id}"), || format!("crashes ({loss:?})"));
+        let how = match loss {
+            Loss::Kill => "is killed",
+            Loss::Power => "loses power",
+        };
+        self.trace.headline(self.now, &format!("node {id}"), how);
         self.trace.mark(match loss {
             Loss::Kill => "killed",
             Loss::Power => "power-cut",

@@ -72,13 +72,21 @@ impl Watching {
         if self.standing.contains_key(&(registry, path.clone())) {
             return;
         }
-        self.standing.insert((registry, path), at);
-        let fresh: Vec<_> = (commits.after(at)..commits.len()).collect();
-        // What has happened since then is due already, if nothing of it was due before.
-        for i in fresh {
+        // What has happened since then is due already. Two reads may have set the same watch: it fires once.
+        for i in commits.after(at)..commits.len() {
             let commit = commits.get(i).expect("an index below the length");
-            self.fire(commit.txn.header.zxid, &commit.told, commits);
+            let event = commit.told.iter().find_map(|told| event_for(registry, &path, told));
+            if let Some((kind, seen_before)) = event {
+                let zxid = commit.txn.header.zxid;
+                let seen_at = if seen_before { Zxid(zxid.0 - 1) } else { zxid };
+                let due = Due { zxid, kind, path: path.clone() };
+                if !self.due.contains(&due) {
+                    self.owe(zxid, kind, path, seen_at, commits);
+                }
+                return;
+            }
         }
+        self.standing.insert((registry, path), at);
     }
 
     /// A commit's changes, for every connection.
@@ -192,6 +200,19 @@ impl Watching {
         ensure(self.due.is_empty() && self.caught_up.is_empty(), Invariant::I36, || {
             format!("still due: {:?}; told without a reply: {:?}", self.due, self.caught_up)
         })
+    }
+}
+
+/// The event that a change means to a watch, and whether it is seen with the ACL from before the change.
+fn event_for(registry: Registry, path: &Text, (kind, changed): &Told) -> Option<(i32, bool)> {
+    match (registry, kind) {
+        (Registry::Data, ChangeKind::Created) if changed == path => Some((event::CREATED, false)),
+        (Registry::Data, ChangeKind::DataChanged) if changed == path => Some((event::DATA_CHANGED, false)),
+        (_, ChangeKind::Deleted) if changed == path => Some((event::DELETED, true)),
+        (Registry::Child, ChangeKind::Created | ChangeKind::Deleted) if parent_of(changed) == *path => {
+            Some((event::CHILDREN_CHANGED, false))
+        }
+        _ => None,
     }
 }
 
