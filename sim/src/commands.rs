@@ -69,19 +69,15 @@ fn gather(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-fn each_scenario(
-    paths: &[PathBuf],
-    mut f: impl FnMut(&Path, &Scenario) -> Result<u8, String>,
-) -> u8 {
+fn each_scenario(paths: &[PathBuf], mut f: impl FnMut(&Path, &Scenario) -> Result<u8, String>) -> u8 {
     let files = match gather(paths) {
         Ok(files) => files,
         Err(error) => return complain(&error),
     };
     let mut worst = 0;
     for file in files {
-        let outcome = Scenario::load(&file).and_then(|scenario| {
-            f(&file, &scenario).map_err(|error| format!("{}: {error}", file.display()))
-        });
+        let outcome = Scenario::load(&file)
+            .and_then(|scenario| f(&file, &scenario).map_err(|error| format!("{}: {error}", file.display())));
         let code = outcome.unwrap_or_else(|error| complain(&error));
         if worst == 0 {
             worst = code;
@@ -168,8 +164,12 @@ pub(crate) fn sweep(files: &[PathBuf], seeds: Option<u64>) -> u8 {
         let totals = sweep::sweep(scenario, &seeds, &|| bar.inc(1))?;
         bar.finish_and_clear();
         print(&format!("{}\n", report::totals(&scenario.title, &totals, start.elapsed().as_secs_f64())));
-        let unseen: Vec<_> =
-            scenario.expect.sometimes.iter().filter(|mark| !totals.marks.contains_key(mark.as_str())).collect();
+        let unseen: Vec<_> = scenario
+            .expect
+            .sometimes
+            .iter()
+            .filter(|mark| !totals.marks.contains_key(mark.as_str()))
+            .collect();
         if !unseen.is_empty() {
             eprintln!("{}: never seen over {} seeds: {unseen:?}", file.display(), totals.runs);
             return Ok(4);
@@ -184,7 +184,8 @@ pub(crate) fn sweep(files: &[PathBuf], seeds: Option<u64>) -> u8 {
 fn parse_seeds(text: &str) -> Result<Vec<u64>, String> {
     let wrong = || format!("seeds = \"{text}\": expected \"1..200\"");
     let (first, last) = text.split_once("..").ok_or_else(wrong)?;
-    let (first, last): (u64, u64) = first.trim().parse().ok().zip(last.trim().parse().ok()).ok_or_else(wrong)?;
+    let (first, last): (u64, u64) =
+        first.trim().parse().ok().zip(last.trim().parse().ok()).ok_or_else(wrong)?;
     Ok((first..=last).collect())
 }
 

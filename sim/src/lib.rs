@@ -5,18 +5,18 @@
 
 pub mod client;
 pub mod clock;
+pub mod crashpoints;
 pub mod dice;
 pub mod disk;
 pub mod faults;
 pub mod network;
 pub mod node;
 pub mod oracle;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod setup;
+pub mod sweep;
 pub mod trace;
 pub mod workload;
 pub mod world;
-pub mod crashpoints;
-pub mod report;
-pub mod sweep;

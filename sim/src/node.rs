@@ -474,7 +474,7 @@ impl Node {
                         self.ledger.log(records)?;
                     }
                     self.server().commands.push_back(command);
-                    self.pump_disk(cx);
+                    self.pump_disk(cx)?;
                 }
                 Action::Apply(commits) => {
                     for commit in &commits {
@@ -568,10 +568,10 @@ impl Node {
     // --- disk ---------------------------------------------------------------------------------------------------------
 
     /// Begins the next batch: all commands that wait, and one sync for them.
-    fn pump_disk(&mut self, cx: &mut Context<'_>) {
+    fn pump_disk(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let server = self.server();
         if !server.ops.is_empty() || server.commands.is_empty() {
-            return;
+            return Ok(());
         }
         let mut ops = Vec::new();
         for command in server.commands.drain(..) {
@@ -582,37 +582,39 @@ impl Node {
         }
         server.planner.commit(&mut ops);
         server.ops = ops.into();
-        if server.ops.is_empty() {
-            return;
-        }
-        let after = self.batch_delay(cx);
-        cx.effects.push(Effect::Schedule(cx.at.plus(after), NodeEvent::Disk));
+        self.advance_disk(cx)
     }
 
-    /// Until the next sync of the batch is done.
-    fn batch_delay(&self, cx: &mut Context<'_>) -> u64 {
-        let write = self.settings.write.draw(cx.dice, Site::DiskWrite, self.id);
-        write + self.settings.sync.draw(cx.dice, Site::DiskSync, self.id) * self.sync_factor
-    }
-
-    /// Carries out operations up to and including the next sync.
-    fn disk_done(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        while let Some(op) = self.server().ops.pop_front() {
-            self.boundary()?;
-            let was_sync = matches!(op, FileOp::SyncData(_) | FileOp::SyncDir(_));
-            self.run_op(&op, cx)?;
-            if was_sync && !self.server().ops.is_empty() {
-                let after = self.batch_delay(cx);
-                cx.effects.push(Effect::Schedule(cx.at.plus(after), NodeEvent::Disk));
+    /// Writes at once, as the page cache takes them; the next sync takes its time.
+    fn advance_disk(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        while let Some(op) = self.server().ops.front() {
+            if matches!(op, FileOp::SyncData(_) | FileOp::SyncDir(_)) {
+                let write = self.settings.write.draw(cx.dice, Site::DiskWrite, self.id);
+                let sync = self.settings.sync.draw(cx.dice, Site::DiskSync, self.id) * self.sync_factor;
+                cx.effects.push(Effect::Schedule(cx.at.plus(write + sync), NodeEvent::Disk));
                 return Ok(());
             }
+            let op = self.server().ops.pop_front().expect("looked at above");
+            self.boundary()?;
+            self.run_op(&op, cx)?;
+        }
+        Ok(())
+    }
+
+    /// A sync is done.
+    fn disk_done(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        let op = self.server().ops.pop_front().expect("scheduled for a sync");
+        self.boundary()?;
+        self.run_op(&op, cx)?;
+        self.advance_disk(cx)?;
+        if !self.server().ops.is_empty() {
+            return Ok(());
         }
         self.boundary()?;
         if let Some(token) = self.server().ops_token.take() {
             self.input(Input::Durable(token), cx)?;
         }
-        self.pump_disk(cx);
-        Ok(())
+        self.pump_disk(cx)
     }
 
     fn run_op(&mut self, op: &FileOp, cx: &mut Context<'_>) -> Result<(), Stop> {
@@ -766,15 +768,17 @@ impl Node {
             if !self.server.as_ref().is_some_and(|server| server.conns.contains(conn)) {
                 return Ok(());
             }
-            if self.server().replica.credit().requests == 0 {
-                cx.trace.mark("no-credit");
-                return Ok(());
-            }
             let now = self.clock.now(cx.at);
             let (config, server) = self.split();
+            let credit = server.replica.credit().requests;
             let mut cell = server.conns.all[&conn].borrow_mut();
             let (connection, frames) = &mut *cell;
             if !connection.wants_input() {
+                return Ok(());
+            }
+            // Nobody is kept out altogether: a connection with nothing under way may always ask for one thing.
+            if credit == 0 && connection.in_flight() > 0 {
+                cx.trace.mark("no-credit");
                 return Ok(());
             }
             let frame = match frames.next_frame() {
@@ -802,7 +806,12 @@ impl Node {
         let waiting = |(conn, cell): (&ConnId, &RefCell<(Connection, FrameReader)>)| {
             (cell.borrow().1.buffered() > 0).then_some(*conn)
         };
-        let waiting: Vec<ConnId> = self.server().conns.all.iter().filter_map(waiting).collect();
+        let mut waiting: Vec<ConnId> = self.server().conns.all.iter().filter_map(waiting).collect();
+        // Whoever comes first takes the credit: a different one each time.
+        if !waiting.is_empty() {
+            let first = cx.trace.events() as usize % waiting.len();
+            waiting.rotate_left(first);
+        }
         for conn in waiting {
             self.read_on(conn, cx)?;
         }

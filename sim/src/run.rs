@@ -231,7 +231,8 @@ impl Runner {
 
     /// What holds when nothing is under way.
     fn last_checks(&self) -> Result<(), Violation> {
-        let listens = |client: ClientId| !self.world.seats[client.0 as usize].client.is_silent(self.world.now);
+        let listens =
+            |client: ClientId| !self.world.seats[client.0 as usize].client.is_silent(self.world.now);
         self.world.histories.settled(listens)?;
         for node in &self.world.nodes {
             let Some(server) = &node.server else { continue };

@@ -4,6 +4,11 @@
 //! Nothing on the disk is changed here: what should change is in [`Recovered::repairs`], and a driver carries it out before
 //! anything else. Recovering again, before or after the repairs, yields the same.
 //!
+//! **What was read is not durable for that.** A process that was killed leaves records in the page cache that no sync has
+//! brought to the disk, and after a sync that failed the cache even claims that they are there. They are about to be shown
+//! to clients, so the repairs write the end of the log again (as much as one batch may have been) and sync it, and the
+//! directories.
+//!
 //! Where Java goes on and data that was promised may be missing, this refuses: a hole in the zxids of an epoch (also
 //! between snapshot and log), and damage in a log that no power cut explains ([`super::txnlog`]).
 
@@ -69,6 +74,7 @@ pub fn recover(vfs: &mut impl Vfs, config: &DiskConfig) -> Result<Recovered, Dis
         repairs: Vec::new(),
         changes: Changes::new(),
         mismatch_told: false,
+        tail: None,
     };
     replay.run(vfs, &logs)
 }
@@ -188,6 +194,8 @@ struct Replay<'a> {
     repairs: Vec<FileOp>,
     changes: Changes,
     mismatch_told: bool,
+    /// The last file that has records, and where they end.
+    tail: Option<(FileName, u64)>,
 }
 
 impl Replay<'_> {
@@ -199,6 +207,11 @@ impl Replay<'_> {
         for (i, log) in logs.iter().enumerate().skip(first) {
             self.file(vfs, log, i + 1 == logs.len())?;
         }
+        if let Some((file, end)) = self.tail.take() {
+            self.write_again(vfs, &file, end)?;
+        }
+        self.repairs.push(FileOp::SyncDir(Dir::Log));
+        self.repairs.push(FileOp::SyncDir(Dir::Snap));
         let Self { tree, last, recent, events, repairs, .. } = self;
         assert!(
             last == tree.last_zxid(),
@@ -221,6 +234,9 @@ impl Replay<'_> {
             self.record(&file, &record)?;
         }
         let end = reader.end().expect("invariant: a reader without a record has an end");
+        if records > 0 {
+            self.tail = Some((file.clone(), reader.offset()));
+        }
         if let LogEnd::Torn { offset } = end {
             self.events.push(Event::TornTailDropped { file: name.clone(), offset });
         }
@@ -228,7 +244,6 @@ impl Replay<'_> {
             // Nothing in it was ever promised, and a file of this name may be begun again.
             _ if records == 0 && newest && (*size < super::txnlog::HEADER_LEN || end != LogEnd::Clean) => {
                 self.repairs.push(FileOp::Unlink(file));
-                self.repairs.push(FileOp::SyncDir(Dir::Log));
             }
             // Behind the cut there may be records of the torn batch: neither Java nor a later start should meet them.
             LogEnd::Torn { offset } if offset >= super::txnlog::HEADER_LEN => {
@@ -238,6 +253,31 @@ impl Replay<'_> {
             LogEnd::Torn { .. } | LogEnd::Clean => {}
         }
         Ok(())
+    }
+
+    /// The last records of a file, from the page cache to the disk, whatever the cache believes.
+    fn write_again(&mut self, vfs: &mut impl Vfs, file: &FileName, end: u64) -> Result<(), DiskFault> {
+        let from = end.saturating_sub(super::txnlog::BATCH_MAX);
+        let io = |error| DiskFault::Io { file: layout::shown(file), op: "read", error };
+        let bytes = vfs.read_at(file, from, (end - from) as usize).map_err(io)?;
+        // A last byte that was lost is in the repairs already, and must not be taken back.
+        let whole = bytes.len() as u64 == end - from;
+        let len = if whole { bytes.len() } else { bytes.len().min((end - from - 1) as usize) };
+        let bytes = if self.completes(file, end) {
+            bytes.slice(..len - usize::from(whole))
+        } else {
+            bytes.slice(..len)
+        };
+        self.repairs.push(FileOp::WriteAt { file: file.clone(), offset: from, bytes });
+        self.repairs.push(FileOp::SyncData(file.clone()));
+        Ok(())
+    }
+
+    /// True if the repairs set the byte before `end`.
+    fn completes(&self, file: &FileName, end: u64) -> bool {
+        self.repairs
+            .iter()
+            .any(|op| matches!(op, FileOp::WriteAt { file: f, offset, .. } if f == file && offset + 1 == end))
     }
 
     /// All of a record was written but its last byte: it counts, and gets what it lacks.

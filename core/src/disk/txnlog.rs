@@ -6,16 +6,20 @@
 //! record = i64 checksum | i32 length | length bytes | byte 'B'                  13 + length bytes
 //! ```
 //!
-//! **What a power cut leaves.** [`super::planner`] writes a batch of records behind everything that is durable, into zeros,
-//! and syncs it. Until that is done any subset of the batch's 512-byte sectors may be on the disk; the others read as the
-//! zeros that were there. Nobody was promised any of it. So a record that does not check out is *torn* if the part of it in
-//! at least one sector is all zeros (or lies beyond the end of the file), and if whatever else there is behind it fits into
-//! one batch ([`BATCH_MAX`]). The log ends before it.
+//! **What a crash leaves.** [`super::planner`] writes a batch of records behind everything that is durable, into zeros, and
+//! syncs it. Until that is done nobody was promised any of it. A power cut leaves any subset of the batch's 512-byte sectors;
+//! the others read as the zeros that were there. A write that fails, or a process that dies in it, leaves a part of the
+//! batch from its beginning on, cut at any byte, and zeros behind. So a record that does not check out is *torn* if
+//! - the file ends within it, or nothing but zeros comes from somewhere within it on, or
+//! - the part of it in at least one sector is all zeros, and whatever else there is behind it fits into one batch
+//!   ([`BATCH_MAX`]).
 //!
-//! **What rot leaves** are bits that were never written. A record that does not check out and has no sector of zeros was
-//! durable once, may have been promised, and so may everything behind it: the reader refuses, naming file and offset. Java
-//! stops silently or fails, depending on the record's last byte; dropping records that follow is how promised txns get
-//! lost (bug museum P29).
+//! The log ends before a torn record.
+//!
+//! **What rot leaves** are bits that were never written. A record that does not check out and is not torn was durable once,
+//! may have been promised, and so may everything behind it: the reader refuses, naming file and offset. Java stops silently
+//! or fails, depending on the record's last byte; dropping records that follow is how promised txns get lost (bug museum
+//! P29).
 
 use alloc::format;
 use alloc::string::String;
@@ -37,7 +41,7 @@ const END: u8 = b'B';
 /// A disk writes so many bytes at once or not at all.
 pub const SECTOR: u64 = 512;
 /// The most that a batch of the planner may hold, so that it can be told what a power cut tore. Bytes.
-pub const BATCH_MAX: u64 = 16 << 20;
+pub const BATCH_MAX: u64 = 8 << 20;
 
 /// Appends a record.
 pub fn put_record(txn: &[u8], out: &mut BytesMut) {
@@ -220,15 +224,21 @@ impl<'a, V: Vfs> LogReader<'a, V> {
         let Some((first, last)) = self.content_after(offset)? else { return Ok(LogEnd::Clean) };
         // Within the first twelve bytes only the high half of the checksum may be zero in a record that was written.
         let lost = first >= offset + 8 || first / SECTOR > offset / SECTOR;
-        self.torn_if(lost && last - offset < BATCH_MAX, offset, "zeros, and records behind them")
+        let cut_in_its_head = last < offset + 12;
+        let torn = cut_in_its_head || lost && last - offset < BATCH_MAX;
+        self.torn_if(torn, offset, "zeros, and records behind them")
     }
 
-    /// A record does not check out: torn if one of its sectors was never written.
+    /// A record does not check out: torn if its end, or one of its sectors, was never written.
     fn judge_damage(&mut self, offset: u64, len: u64) -> Result<LogEnd, DiskFault> {
         let last = self.content_after(offset)?.map_or(offset, |(_, last)| last);
-        let lost = self.has_lost_sector(offset, len)?;
-        let what = "a record that its checksum or its last byte contradicts, and that no power cut tore";
-        self.torn_if(lost && last - offset < BATCH_MAX, offset, what)
+        let cut = last + 1 < offset + len;
+        let torn = cut || last - offset < BATCH_MAX && self.has_lost_sector(offset, len)?;
+        self.torn_if(
+            torn,
+            offset,
+            "a record that its checksum or its last byte contradicts, and that no crash tore",
+        )
     }
 
     fn torn_if(&self, torn: bool, offset: u64, what: &str) -> Result<LogEnd, DiskFault> {

@@ -139,7 +139,8 @@ impl Histories {
 
     /// Nothing is under way any more: every connected client that listens has heard all that is due.
     pub fn settled(&self, listens: impl Fn(ClientId) -> bool) -> Result<(), Violation> {
-        let connected = self.clients.iter().filter(|(client, history)| history.connected && listens(**client));
+        let connected =
+            self.clients.iter().filter(|(client, history)| history.connected && listens(**client));
         for (client, history) in connected {
             history.watching.settled().map_err(|v| with(v, &format!("client {}", client.0)))?;
         }

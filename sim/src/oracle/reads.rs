@@ -45,7 +45,8 @@ pub(super) fn expected(states: &States, at: Zxid, identities: &[Id], request: &R
                 Some(node) if !allowed(&node) => Err(OpError::NoAuth),
                 Some(node) => {
                     let masked = !may(&node.acl, perms::ADMIN, identities);
-                    let acl = node.acl.iter().map(|acl| if masked { mask(acl) } else { acl.clone() }).collect();
+                    let acl =
+                        node.acl.iter().map(|acl| if masked { mask(acl) } else { acl.clone() }).collect();
                     Ok(Reply::GetAcl(GetAclResponse { acl, stat: node.seen() }))
                 }
             }
