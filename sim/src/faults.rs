@@ -210,11 +210,11 @@ impl Faults {
             undo_it(undo, world);
         }
         for id in 1..=world.nodes.len() as u32 {
+            world.resume(id);
             let now = world.now;
             let node = &mut world.nodes[id as usize - 1];
             node.disk.faults = Default::default();
             node.crash_at = None;
-            node.paused_until = Time(0);
             node.slow_syncs(1);
             node.clock.set_rate(now, (1, 1));
             if !node.is_up() {
@@ -273,8 +273,7 @@ impl Faults {
         if let Some(who) = &action.pause {
             let ids = nodes(who, world);
             for id in &ids {
-                world.nodes[*id as usize - 1].paused_until = Time(u64::MAX / 2);
-                world.trace.mark("paused");
+                world.pause(*id);
             }
             return Ok(Undo::Unpause(ids));
         }
@@ -367,9 +366,7 @@ fn undo_it(undo: Undo, world: &mut World) {
                 }
             }
         }
-        Undo::Unpause(ids) => {
-            ids.iter().for_each(|id| world.nodes[*id as usize - 1].paused_until = world.now)
-        }
+        Undo::Unpause(ids) => ids.into_iter().for_each(|id| world.resume(id)),
         Undo::Slow(ids) => ids.iter().for_each(|id| world.nodes[*id as usize - 1].slow_syncs(1)),
         Undo::HealDisk(ids) => {
             for id in ids {

@@ -133,8 +133,8 @@ pub struct Node {
     pub boundaries: u64,
     /// Crash at this boundary.
     pub crash_at: Option<(u64, Loss)>,
-    /// Stopped until then; events wait.
-    pub paused_until: Time,
+    /// It stands still; events wait.
+    pub is_paused: bool,
     sync_factor: u64,
 }
 
@@ -267,7 +267,7 @@ impl Node {
             refused: None,
             boundaries: 0,
             crash_at: None,
-            paused_until: Time(0),
+            is_paused: false,
             sync_factor: 1,
         }
     }

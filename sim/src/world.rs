@@ -114,6 +114,8 @@ pub struct World {
     pub fatals: u64,
     /// Connections broken by faults or ended by crashes.
     pub disconnects: u64,
+    /// What waits for a node to go on.
+    held: Vec<(u32, Due)>,
     effects: Vec<Effect>,
     acts: Vec<Act>,
 }
@@ -138,6 +140,7 @@ impl World {
             restart_after,
             fatals: 0,
             disconnects: 0,
+            held: Vec::new(),
             effects: Vec::new(),
             acts: Vec::new(),
         }
@@ -195,9 +198,8 @@ impl World {
         if node.incarnation != incarnation || node.is_up() == is_boot {
             return Ok(());
         }
-        if node.paused_until > self.now {
-            let later = node.paused_until;
-            self.schedule(later, Due::Node(id, incarnation, event));
+        if node.is_paused {
+            self.held.push((id, Due::Node(id, incarnation, event)));
             return Ok(());
         }
         self.trace.event(self.now, 1, u64::from(id), event as u64);
@@ -269,6 +271,21 @@ impl World {
         self.break_links(|link| link.node == id);
     }
 
+    /// A node stands still: what happens to it waits.
+    pub fn pause(&mut self, id: u32) {
+        self.nodes[id as usize - 1].is_paused = true;
+        self.trace.mark("paused");
+    }
+
+    /// It goes on, with everything overdue.
+    pub fn resume(&mut self, id: u32) {
+        self.nodes[id as usize - 1].is_paused = false;
+        let (of_node, others) = std::mem::take(&mut self.held).into_iter().partition(|(node, _)| *node == id);
+        self.held = others;
+        let due: Vec<(u32, Due)> = of_node;
+        due.into_iter().for_each(|(_, due)| self.schedule(self.now, due));
+    }
+
     /// A supervisor starts the process again after a while.
     pub fn boot_later(&mut self, id: u32) {
         let after =
@@ -307,10 +324,9 @@ impl World {
         let now = self.now;
         if let Some(link) = self.links.get(&conn)
             && way == Way::Up
-            && self.nodes[link.node as usize - 1].paused_until > now
+            && self.nodes[link.node as usize - 1].is_paused
         {
-            let later = self.nodes[link.node as usize - 1].paused_until;
-            self.schedule(later, Due::Arrive(conn, way));
+            self.held.push((link.node, Due::Arrive(conn, way)));
             return Ok(());
         }
         loop {
