@@ -90,7 +90,7 @@ impl Dice {
     pub fn exponential(&mut self, site: Site, entity: u32, mean: Duration) -> Duration {
         let mean = mean.as_nanos() as u64;
         Duration::from_nanos(
-            (u128::from(mean) * u128::from(exponential(self.draw(site, entity))) >> 16) as u64,
+            ((u128::from(mean) * u128::from(exponential(self.draw(site, entity)))) >> 16) as u64,
         )
     }
 }
@@ -125,7 +125,7 @@ fn exponential(bits: u64) -> u64 {
     let mantissa = (bits << halvings) << 1 >> 32;
     let (i, rest) = ((mantissa >> 28) as usize, mantissa & 0xfff_ffff);
     let (from, to) = (TABLE[i], TABLE[i + 1]);
-    (halvings * LN_2 + from - ((from - to) * rest >> 28)).min(16 << 16)
+    (halvings * LN_2 + from - (((from - to) * rest) >> 28)).min(16 << 16)
 }
 
 #[cfg(test)]

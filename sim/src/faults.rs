@@ -159,7 +159,8 @@ impl Faults {
             }
         }
         // What waits for a state or an event happens once, unless more is asked for.
-        let most = fault.times.unwrap_or(if fault.every.is_some() { u32::MAX } else { 1 });
+        let once = if fault.every.is_some() { u32::MAX } else { 1 };
+        let most = fault.times.unwrap_or(once);
         let cooling =
             fault.cooldown.as_ref().zip(entry.last).is_some_and(|(cooldown, last)| {
                 now < last.plus(cooldown.draw(&mut world.dice, 1 << 27 | i).0)

@@ -81,7 +81,7 @@ fn delay(spec: Option<&DelaySpec>, default: Delay, draws: &mut Draws<'_>) -> Res
         let wrong = || format!("tail = \"{tail}\": expected \"1/1000:2s\", one in so many and the longest");
         let (ratio, longest) = tail.split_once(':').ok_or_else(wrong)?;
         let (ratio, longest) = Ratio::parse(ratio).zip(Span::parse(longest)).ok_or_else(wrong)?;
-        delay.tail_one_in = if ratio.0 == 0 { 0 } else { ratio.1 / ratio.0 };
+        delay.tail_one_in = ratio.1.checked_div(ratio.0).unwrap_or(0);
         delay.tail = longest.into();
     }
     Ok(delay)
