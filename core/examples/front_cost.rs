@@ -15,7 +15,7 @@ use zk_core::front::{Connections, FrontConfig, Host, Intake, Watches, apply, rec
 use zk_core::ids::{ConnId, SessionId, Zxid};
 use zk_core::text::Text;
 use zk_core::time::{Now, WallMs};
-use zk_core::tree::Tree;
+use zk_core::tree::{ApplyMode, Tree};
 use zk_core::watch::{SHARDS, WatchShard};
 use zk_core::wire::client::{ConnectRequest, GetDataRequest, RequestHeader, SetDataRequest};
 use zk_core::wire::jute::Jute;
@@ -69,7 +69,7 @@ fn frame(xid: i32, request: &Request) -> Bytes {
 fn commit(zxid: i64, cxid: i32, body: TxnBody, origin: Option<ConnId>) -> Commit {
     let header =
         TxnHeader { session: SESSION, cxid, zxid: Zxid(zxid), time: WallMs(zxid), kind: body.kind() };
-    Commit::Txn { txn: Arc::new(Txn { header, body, digest: None }), origin }
+    Commit::Txn { txn: Arc::new(Txn { header, body, digest: None }), origin, mode: ApplyMode::Live }
 }
 
 fn create(path: String, data: &Bytes) -> TxnBody {

@@ -12,7 +12,7 @@ use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use crate::input::{QueryId, Token};
 use crate::replica::{LogShare, PeerFault, Standing};
 use crate::time::WallMs;
-use crate::tree::{Tree, TreeView};
+use crate::tree::{ApplyMode, Tree, TreeView};
 use crate::wire::quorum::QuorumPacket;
 use crate::wire::txn::Txn;
 
@@ -39,9 +39,6 @@ pub enum Action {
         /// Why, for the log.
         why: CloseReason,
     },
-    /// Apply these in [`crate::tree::ApplyMode::Replay`]: a learner catches up, nobody is connected and nobody waits for
-    /// them. In one queue with `Apply`, and answered with `Applied` like it.
-    Replay(Vec<Arc<Txn>>),
     /// From here on this is the server's tree. In one queue with `Apply`, and answered with `Applied` of its last zxid,
     /// which may be lower than one reported before.
     Adopt(Box<Tree>),
@@ -221,6 +218,8 @@ pub enum Commit {
         txn: Arc<Txn>,
         /// The connection of this server that asked for it, if any.
         origin: Option<ConnId>,
+        /// How it is to be applied.
+        mode: ApplyMode,
     },
     /// Every write proposed before this sync has been applied: answer it.
     Sync {

@@ -92,7 +92,11 @@ fn applying_a_set_with_its_reply_allocates_nothing_once_the_output_has_room() {
             let header = TxnHeader { session, cxid: version, zxid, time: WallMs(5), kind: 5 };
             let path = zk_core::text::Text::from_bytes_lossy(Bytes::from_static(b"/a"));
             let body = TxnBody::SetData { path, data: data(), version };
-            Commit::Txn { txn: Arc::new(Txn { header, body, digest: None }), origin: Some(conn) }
+            Commit::Txn {
+                txn: Arc::new(Txn { header, body, digest: None }),
+                origin: Some(conn),
+                mode: zk_core::tree::ApplyMode::Live,
+            }
         })
         .collect();
     server.with(conn, |c| c.output().reserve(64 << 10));

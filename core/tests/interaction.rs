@@ -269,8 +269,8 @@ impl Scene {
             for commit in commits {
                 match commit {
                     Commit::Sync { conn } => writeln!(said, "c{}: synced", conn.0).unwrap(),
-                    Commit::Txn { txn, origin } => {
-                        let result = self.tree.apply(&txn, ApplyMode::Live, &mut Changes::new());
+                    Commit::Txn { txn, origin, mode } => {
+                        let result = self.tree.apply(&txn, mode, &mut Changes::new());
                         if let (TxnResult::SessionCreated, Some(conn)) = (&result, origin) {
                             self.serving.insert(conn, txn.header.session);
                         }

@@ -504,6 +504,7 @@ impl Node {
                 Action::Close { conn, why } => self.close(conn, why, cx)?,
                 Action::Event(event) => self.note(&event, cx)?,
                 Action::Fatal(reason) => return Err(Stop::Fatal(reason)),
+                other => return Err(Stop::Fatal(format!("a server on its own has no use for {other:?}"))),
             }
         }
         Ok(())

@@ -26,13 +26,24 @@ pub(super) struct Batch<'a, C, W> {
     pub(super) intake: &'a mut Intake,
 }
 
+/// What comes with a txn.
+#[derive(Clone, Copy)]
+struct Order {
+    origin: Option<ConnId>,
+    mode: ApplyMode,
+    any_recursive: bool,
+}
+
 impl<C: Connections, W: Watches> Batch<'_, C, W> {
     pub(super) fn apply(&mut self, tree: &mut Tree, commits: &[Commit]) {
         let mut scratch = core::mem::take(&mut self.intake.scratch);
         let any_recursive = self.watches.shard(RECURSIVE_SHARD, |shard| shard.has_recursive());
         for commit in commits {
             match commit {
-                Commit::Txn { txn, origin } => self.txn(tree, txn, *origin, any_recursive, &mut scratch),
+                Commit::Txn { txn, origin, mode } => {
+                    let origin = *origin;
+                    self.txn(tree, txn, Order { origin, mode: *mode, any_recursive }, &mut scratch);
+                }
                 Commit::Sync { conn } => self.sync(tree, *conn),
             }
         }
@@ -43,12 +54,11 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
         &mut self,
         tree: &mut Tree,
         txn: &Arc<Txn>,
-        origin: Option<ConnId>,
-        any_recursive: bool,
+        Order { origin, mode, any_recursive }: Order,
         scratch: &mut Scratch,
     ) {
         let mut changes = core::mem::take(&mut scratch.changes);
-        let result = tree.apply(txn, ApplyMode::Live, &mut changes);
+        let result = tree.apply(txn, mode, &mut changes);
         let (zxid, dirty) = (txn.header.zxid, &mut self.intake.dirty);
         let (config, conns, watches) = (self.config, self.conns, self.watches);
         let mut bell = Bell { config, conns, watches, zxid, any_recursive, scratch: &mut *scratch, dirty };

@@ -20,7 +20,7 @@ use crate::ids::{ConnId, SessionId, Zxid};
 use crate::input::{ClientRequest, Input, SessionAsk, Touch};
 use crate::session::{Owner, SessionInfo};
 use crate::time::{Mono, Now};
-use crate::tree::Tree;
+use crate::tree::{ApplyMode, Tree};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ impl Standalone {
         for Entry { zxid, txn, .. } in entries {
             self.proposer.committed(&txn);
             let origin = self.origins.pop_front_if(|(of, _)| *of == zxid).map(|(_, conn)| conn);
-            commits.push(Commit::Txn { txn, origin });
+            commits.push(Commit::Txn { txn, origin, mode: ApplyMode::Live });
             while let Some((_, conn)) = self.syncs.pop_front_if(|(behind, _)| *behind <= zxid) {
                 commits.push(Commit::Sync { conn });
             }

@@ -79,7 +79,7 @@ impl Apply<'_> {
         };
         outcome.unwrap_or_else(|error| {
             assert!(
-                self.mode == ApplyMode::Replay,
+                self.mode != ApplyMode::Live,
                 "invariant: a live txn was validated against this state, but {} meets {error}: {body:?}",
                 self.header.zxid
             );
@@ -141,7 +141,7 @@ impl Apply<'_> {
     ///
     /// Java raises the parent's counter only for txns of type 1; what the leader's parent had is right for every type.
     fn meet_existing(&mut self, node: NodeId, parent: NodeId, parent_path: &str, txn: &CreateTxn) {
-        if self.mode == ApplyMode::Replay {
+        if self.mode != ApplyMode::Live {
             self.tree.set_acl(node, &txn.acl);
             self.raise_creates(parent, parent_path, txn.parent_cversion);
         }
@@ -171,7 +171,7 @@ impl Apply<'_> {
         }
         let node = self.tree.child(parent, name).ok_or(OpError::NoNode)?;
         if self.tree.nodes.get(node).child_count > 0 {
-            if self.mode == ApplyMode::Live {
+            if self.mode != ApplyMode::Replay {
                 return Err(OpError::NotEmpty);
             }
             // A fuzzy snapshot has a later node of this name with its children; the log brings them all again.

@@ -49,8 +49,11 @@ pub type AclList = Arc<[Acl]>;
 /// How [`Tree::apply`] meets effects that are already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplyMode {
-    /// A txn that was validated against exactly this state: a contradiction is a broken invariant of ours.
+    /// A txn that this server validated against exactly this state: a contradiction is a broken invariant of ours.
     Live,
+    /// A txn that a leader validated, perhaps one of Java's: a contradiction is its fault, and no reason to end here. What
+    /// can be done is done, as in a replay, and watchers hear of it.
+    Learned,
     /// A log over a snapshot that may be fuzzy: effects may be there already (disk format §6).
     Replay,
 }

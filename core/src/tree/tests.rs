@@ -157,3 +157,37 @@ fn the_config_node_shows_the_membership_and_moves_neither_zxid_nor_digest() {
         (Zxid(0x1_0000_0000), WallMs(9), -1, Zxid(0))
     );
 }
+
+#[test]
+fn a_learned_txn_that_contradicts_the_tree_fails_and_a_right_one_is_told_to_watchers() {
+    let mut tree = Tree::new();
+    let mut changes = Changes::new();
+    let mut learn = |zxid, body: TxnBody| {
+        let header = TxnHeader {
+            session: SessionId(1),
+            cxid: 0,
+            zxid: Zxid(zxid),
+            time: WallMs(0),
+            kind: body.kind(),
+        };
+        let txn = Txn { header, body, digest: None };
+        (tree.apply(&txn, ApplyMode::Learned, &mut changes), core::mem::take(&mut changes).len())
+    };
+    let delete = |path: &'static str| TxnBody::Delete { path: Text::from_static(path) };
+    let create = |path: &'static str| {
+        TxnBody::Create(CreateTxn {
+            kind: CreateKind::Create,
+            path: Text::from_static(path),
+            data: None,
+            acl: vec![],
+            ephemeral: false,
+            parent_cversion: 1,
+        })
+    };
+    assert_eq!(learn(1, delete("/a")), (TxnResult::Failed { err: -101 }, 0));
+    assert_eq!(learn(2, create("/a")).1, 1);
+    assert_eq!(learn(3, create("/a")), (TxnResult::Failed { err: -110 }, 0));
+    assert_eq!(learn(4, create("/a/b")).1, 1);
+    assert_eq!(learn(5, delete("/a")), (TxnResult::Failed { err: -111 }, 0));
+    assert_eq!(learn(6, delete("/a/b")), (TxnResult::Done, 1));
+}
