@@ -1,6 +1,7 @@
 //! Developer commands. `cargo xtask ci` does everything that CI does, on a fresh Debian machine too.
 
 mod ci;
+mod faceoff;
 mod setup;
 mod step;
 mod tidy;
@@ -18,6 +19,7 @@ enum Command {
     Setup,
     /// The house rules that no compiler knows: file lengths, forbidden words, sleeping tests.
     Tidy,
+    Faceoff(faceoff::Args),
 }
 
 fn main() -> Result<()> {
@@ -25,5 +27,6 @@ fn main() -> Result<()> {
         Command::Ci => ci::everything(),
         Command::Setup => setup::install_missing(),
         Command::Tidy => tidy::check(),
+        Command::Faceoff(args) => faceoff::run(&args),
     }
 }
