@@ -21,6 +21,7 @@ pub mod address;
 pub mod auth;
 pub mod config;
 pub mod disk;
+pub mod election;
 pub mod error;
 pub mod event;
 pub mod front;

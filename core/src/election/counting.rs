@@ -1,0 +1,216 @@
+//! One election from the inside: proposals, rounds, and when a quorum is enough (Java: `lookForLeader`).
+
+use alloc::vec::Vec;
+
+use super::{Delivery, Effect, ElectionSettings, Heard, Notification, Room, Tally, Unhashed, Vote, after};
+use crate::ids::{PeerState, Sid, Zxid};
+use crate::time::Mono;
+
+/// The state of a server that elects.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Looking {
+    own: Vote,
+    proposal: Vote,
+    /// Votes of this round, those of FOLLOWING and LEADING servers among them (Java: `recvset`).
+    in_round: Tally,
+    /// What FOLLOWING and LEADING servers say, of whatever round (Java: `outofelection`).
+    established: Tally,
+    /// The next wait in silence, ms.
+    interval_ms: u64,
+    wait: Wait,
+    deadline: Unhashed<Mono>,
+}
+
+/// What the deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wait {
+    /// Repeating ourselves.
+    Votes,
+    /// Taking the quorum's word.
+    Finalize,
+}
+
+/// The vote that won, and by whom.
+pub(super) struct Counted {
+    pub(super) vote: Vote,
+    pub(super) supporters: Vec<Sid>,
+}
+
+/// The zxid of a database that was never initialised.
+const NEVER_INITIALISED: Zxid = Zxid(-1);
+
+impl Looking {
+    pub(super) fn new(own: Vote, settings: ElectionSettings) -> Self {
+        Self {
+            own,
+            proposal: own,
+            in_round: Tally::default(),
+            established: Tally::default(),
+            interval_ms: settings.notification_min_ms,
+            wait: Wait::Votes,
+            deadline: Unhashed::default(),
+        }
+    }
+
+    /// Tells everybody, and counts the own vote.
+    pub(super) fn begin(&mut self, now: Mono, room: &mut Room<'_>, out: &mut Vec<Effect>) -> Option<Counted> {
+        self.deadline = after(now, self.interval_ms);
+        self.tell_everybody(room, out);
+        self.count_round(now, room);
+        None
+    }
+
+    /// A voter said something.
+    pub(super) fn hear(
+        &mut self,
+        now: Mono,
+        from: Sid,
+        n: &Notification,
+        room: &mut Room<'_>,
+        out: &mut Vec<Effect>,
+    ) -> Option<Counted> {
+        if n.state == PeerState::Looking && n.round < room.round {
+            // It lags behind: help it up.
+            let notification = room.notification(PeerState::Looking, self.proposal, room.round);
+            out.push(Effect::Send { to: from, notification });
+        }
+        if self.wait == Wait::Finalize {
+            if !room.is_better(&n.vote, &self.proposal) {
+                // Not better, whatever else it says: it prolongs the silence to wait for, and is lost.
+                self.deadline = after(now, room.settings.finalize_ms);
+                return None;
+            }
+            self.wait = Wait::Votes;
+        }
+        self.deadline = after(now, self.interval_ms);
+        if !room.membership.quorums().is_voter(n.vote.leader) {
+            return None;
+        }
+        match n.state {
+            PeerState::Looking => {
+                self.hear_looking(now, from, n, room, out);
+                None
+            }
+            PeerState::Observing => None,
+            PeerState::Following | PeerState::Leading => self.hear_established(from, n, room),
+        }
+    }
+
+    fn hear_looking(
+        &mut self,
+        now: Mono,
+        from: Sid,
+        n: &Notification,
+        room: &mut Room<'_>,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.own.zxid == NEVER_INITIALISED || n.vote.zxid == NEVER_INITIALISED || n.round < room.round {
+            return;
+        }
+        if n.round > room.round {
+            room.round = n.round;
+            self.in_round.clear();
+            // Against the own candidate, not the proposal: that was of the round left behind.
+            self.proposal = if room.is_better(&n.vote, &self.own) { n.vote } else { self.own };
+            self.tell_everybody(room, out);
+        } else if room.is_better(&n.vote, &self.proposal) {
+            self.proposal = n.vote;
+            self.tell_everybody(room, out);
+        }
+        self.in_round.insert(from, Heard { vote: n.vote, round: n.round, state: n.state, version: 0 });
+        self.count_round(now, room);
+    }
+
+    /// Somebody follows or leads: perhaps a quorum does, and this server need not be asked any more.
+    fn hear_established(&mut self, from: Sid, n: &Notification, room: &mut Room<'_>) -> Option<Counted> {
+        let Notification { vote, round, state, version, .. } = *n;
+        let probe = Heard { vote, round, state, version };
+        if round == room.round {
+            // The version is forgotten here and kept below, as in Java: of this round only the leader is compared.
+            self.in_round.insert(from, Heard { version: 0, ..probe });
+            if let Some(counted) = Self::count_established(&self.in_round, &probe, room) {
+                return Some(counted);
+            }
+        }
+        self.established.insert(from, probe);
+        let counted = Self::count_established(&self.established, &probe, room)?;
+        room.round = round;
+        Some(counted)
+    }
+
+    /// Decides by a quorum behind a leader that says itself that it leads. If that is this server, only its own round
+    /// can have made it so.
+    fn count_established(tally: &Tally, probe: &Heard, room: &Room<'_>) -> Option<Counted> {
+        let (leader, quorums) = (probe.vote.leader, room.membership.quorums());
+        let led = if leader == room.me { probe.round == room.round } else { tally.hears_leading(leader) };
+        let decided = led && tally.has_quorum(quorums, probe);
+        decided.then(|| Counted { vote: probe.vote, supporters: tally.supporters(quorums, probe) })
+    }
+
+    /// The deadline came without a word.
+    pub(super) fn silence(
+        &mut self,
+        now: Mono,
+        delivery: Delivery,
+        room: &mut Room<'_>,
+        out: &mut Vec<Effect>,
+    ) -> Option<Counted> {
+        if self.wait == Wait::Finalize {
+            let (probe, quorums) = (self.probe(room.round), room.membership.quorums());
+            return Some(Counted {
+                vote: self.proposal,
+                supporters: self.in_round.supporters(quorums, &probe),
+            });
+        }
+        self.interval_ms = self.interval_ms.saturating_mul(2).min(room.settings.notification_max_ms);
+        self.deadline = after(now, self.interval_ms);
+        match delivery {
+            Delivery::Some => {
+                self.tell_everybody(room, out);
+                self.count_round(now, room);
+            }
+            Delivery::None => out.push(Effect::ConnectAll),
+        }
+        None
+    }
+
+    /// Sends the proposal to every voter. This server's own vote takes the same way, and is counted where it counts.
+    fn tell_everybody(&mut self, room: &Room<'_>, out: &mut Vec<Effect>) {
+        let quorums = room.membership.quorums();
+        let initialised = self.own.zxid != NEVER_INITIALISED && self.proposal.zxid != NEVER_INITIALISED;
+        for to in quorums.voters() {
+            if to == room.me {
+                if initialised && quorums.is_voter(self.proposal.leader) {
+                    self.in_round.insert(to, self.probe(room.round));
+                }
+            } else {
+                let notification = room.notification(PeerState::Looking, self.proposal, room.round);
+                out.push(Effect::Send { to, notification });
+            }
+        }
+    }
+
+    /// Waits for silence if the votes of this round are a quorum for the proposal.
+    fn count_round(&mut self, now: Mono, room: &Room<'_>) {
+        if self.in_round.has_quorum(room.membership.quorums(), &self.probe(room.round)) {
+            self.wait = Wait::Finalize;
+            self.deadline = after(now, room.settings.finalize_ms);
+        }
+    }
+
+    const fn probe(&self, round: i64) -> Heard {
+        Heard { vote: self.proposal, round, state: PeerState::Looking, version: 0 }
+    }
+
+    pub(super) const fn proposal(&self) -> Vote {
+        self.proposal
+    }
+
+    pub(super) const fn deadline(&self) -> Mono {
+        self.deadline.0
+    }
+
+    pub(super) const fn tallies(&self) -> (&Tally, &Tally) {
+        (&self.in_round, &self.established)
+    }
+}
