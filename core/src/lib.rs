@@ -27,6 +27,7 @@ pub mod event;
 pub mod front;
 pub mod ids;
 pub mod input;
+pub mod peer;
 pub mod prep;
 pub mod quorum;
 pub mod replica;

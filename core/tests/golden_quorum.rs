@@ -4,19 +4,18 @@ mod captures;
 
 use std::fmt::Write as _;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use captures::{Kind, Side, captures};
 use zk_core::config::quorum_config::QuorumConfig;
-use zk_core::ids::Sid;
+use zk_core::disk::snapshot_reader::BodyParser;
+use zk_core::ids::{Sid, Zxid};
 use zk_core::wire::client::op;
 use zk_core::wire::election::{Handshake, HandshakeForm, Notification, NotificationForm};
 use zk_core::wire::framing::{FrameReader, put_frame};
-use zk_core::wire::jute::{Jute, Reader};
 use zk_core::wire::limits::{ELECTION_MESSAGE_MAX, JUTE_MAX_FIELD};
 use zk_core::wire::quorum::{LearnerInfo, QuorumPacket, Sender};
 use zk_core::wire::quorum_auth::{AuthStatus, QuorumAuthPacket};
 use zk_core::wire::quorum_stream::{PacketReader, put_signature};
-use zk_core::wire::records::{Acl, StatPersisted};
 use zk_core::wire::txn::{Txn, TxnBody, kind};
 
 /// One record of a capture, understood.
@@ -225,11 +224,14 @@ fn decode_election(stream: &[u8], piece: usize, dialled: bool) -> Vec<Item> {
 /// Everything on one side of a quorum connection.
 fn decode_quorum(stream: &[u8], piece: usize, sender: Sender) -> Vec<Item> {
     let (mut reader, mut items) = (PacketReader::new(sender, JUTE_MAX_FIELD), vec![]);
+    let (mut parser, mut body) = (None, BytesMut::new());
     for bytes in stream.chunks(piece) {
         reader.push(bytes);
         loop {
             let item = if reader.in_snapshot() && !matches!(items.last(), Some(Item::Snapshot(..))) {
-                take_snapshot(reader.buffer_mut())
+                let parser = parser.get_or_insert_with(|| BodyParser::new(JUTE_MAX_FIELD, 0));
+                let whole = parser.take(reader.buffer_mut(), |piece| body.extend_from_slice(piece)).unwrap();
+                whole.then(|| Item::Snapshot(body.split().freeze(), [0; 3]))
             } else if reader.in_snapshot() {
                 reader.end_snapshot().unwrap().then_some(Item::Signature)
             } else if QuorumAuthPacket::begins(reader.buffer_mut()) != Some(false) {
@@ -237,37 +239,20 @@ fn decode_quorum(stream: &[u8], piece: usize, sender: Sender) -> Vec<Item> {
             } else {
                 reader.next_packet().unwrap().map(Item::Packet)
             };
-            let Some(item) = item else { break };
-            items.push(item);
+            match item {
+                None => break,
+                Some(Item::Snapshot(body, _)) => {
+                    let tree = parser.take().unwrap().finish(Zxid::ZERO).unwrap();
+                    let nodes = tree.node("").unwrap().descendant_count() + 1;
+                    let counts = [tree.sessions().count(), tree.view().acl_table().len(), nodes];
+                    items.push(Item::Snapshot(body, counts));
+                }
+                Some(item) => items.push(item),
+            }
         }
     }
     assert_eq!(reader.buffered(), 0);
     items
-}
-
-/// The snapshot at the front, once it is whole: its end is the node `/`, which is an empty record of that name.
-fn take_snapshot(buffer: &mut BytesMut) -> Option<Item> {
-    let r = &mut Reader::new(Bytes::copy_from_slice(buffer));
-    let mut counts = [0; 3];
-    counts[0] = r.i32().ok()? as usize;
-    for _ in 0..counts[0] {
-        r.take(12).ok()?;
-    }
-    counts[1] = r.i32().ok()? as usize;
-    for _ in 0..counts[1] {
-        r.i64().ok()?;
-        Vec::<Acl>::decode(r).ok()?;
-    }
-    while r.buffer().ok()?? != "/" {
-        r.buffer().ok()?;
-        r.i64().ok()?;
-        StatPersisted::decode(r).ok()?;
-        counts[2] += 1;
-    }
-    let len = r.offset();
-    let body = Bytes::copy_from_slice(&buffer[..len]);
-    buffer.advance(len);
-    Some(Item::Snapshot(body, counts))
 }
 
 /// What either side sent, and how to read it in pieces.

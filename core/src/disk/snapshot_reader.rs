@@ -18,7 +18,7 @@ use crate::wire::records::{Acl, StatPersisted};
 pub type Misread = (u64, String);
 
 /// Parses the body of a snapshot: sessions, ACL table, nodes, end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BodyParser {
     loader: TreeLoader,
     stage: BodyStage,

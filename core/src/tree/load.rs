@@ -10,7 +10,7 @@ use crate::ids::{SessionId, Zxid};
 use crate::wire::records::{Acl, StatPersisted};
 
 /// Builds a tree from a snapshot, which may be fuzzy: parents come before their children, nothing else is relied on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TreeLoader {
     tree: Tree,
     root_seen: bool,
