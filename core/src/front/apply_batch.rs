@@ -107,7 +107,7 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
             let pending = conn.pipeline.pop_committed();
             let pending = pending.expect("invariant: a commit answers a request of its connection");
             let op = put(&mut conn.outgoing, &pending);
-            conn.outgoing.answered(op, pending.xid, tree.last_zxid(), pending.started, host.now);
+            conn.answered(op, pending.xid, tree.last_zxid(), pending.started, &host);
             conn.serve_parked(&host);
         });
     }
@@ -129,7 +129,7 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
                     "invariant: commits come in the order of requests: {pending:?} meets {txn:?}"
                 );
                 conn.outgoing.header(pending.xid, zxid, 0);
-                conn.outgoing.answered(op::CLOSE_SESSION, pending.xid, zxid, pending.started, host.now);
+                conn.answered(op::CLOSE_SESSION, pending.xid, zxid, pending.started, &host);
                 conn.close(CloseReason::SessionClosed);
             });
         }
@@ -162,7 +162,7 @@ pub(super) fn begin_session<C: Connections, W: Watches>(
     }
     let begin = |conn: &mut Connection, intake: &mut Intake| {
         let Some((behind, since)) = conn.establish(session, timeout_ms) else { return false };
-        conn.outgoing.answered(op::CREATE_SESSION, 0, host.tree.last_zxid(), since, host.now);
+        conn.answered(op::CREATE_SESSION, 0, host.tree.last_zxid(), since, host);
         behind.into_iter().for_each(|frame| receive_in(conn, frame, host, intake));
         true
     };

@@ -44,6 +44,10 @@ pub trait Connections {
     fn unbind(&self, session: SessionId, conn: ConnId);
     /// The connection that serves the session on this server.
     fn conn_of(&self, session: SessionId) -> Option<ConnId>;
+    /// A request with this opcode was answered, so long after it came. For a driver's metrics.
+    fn answered(&self, op: i32, latency_ns: u64) {
+        let _ = (op, latency_ns);
+    }
 }
 
 /// The driver's table of watch shards ([`crate::watch::SHARDS`] of them).

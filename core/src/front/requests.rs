@@ -204,7 +204,7 @@ fn read<C: Connections, W: Watches>(
 
 impl Connection {
     /// Serves a read with the identities it came with; `None`: those of now.
-    fn serve<C, W: Watches>(
+    fn serve<C: Connections, W: Watches>(
         &mut self,
         session: SessionId,
         xid: i32,
@@ -215,12 +215,25 @@ impl Connection {
     ) {
         let Self { auth: current, watches, outgoing: out, .. } = self;
         let auth = auth.unwrap_or(current);
-        Reader { session, auth, watches, out: &mut *out }.serve(xid, read, host);
-        out.answered(read.op(), xid, host.tree.last_zxid(), started, host.now);
+        Reader { session, auth, watches, out }.serve(xid, read, host);
+        self.answered(read.op(), xid, host.tree.last_zxid(), started, host);
+    }
+
+    /// Notes that a request was answered just now.
+    pub(super) fn answered<C: Connections, W>(
+        &mut self,
+        op: i32,
+        xid: i32,
+        zxid: Zxid,
+        started: Mono,
+        host: &Host<'_, C, W>,
+    ) {
+        self.outgoing.answered(op, xid, zxid, started, host.now);
+        host.conns.answered(op, host.now.mono.since(started));
     }
 
     /// Serves the reads that have nothing before them any more.
-    pub(super) fn serve_parked<C, W: Watches>(&mut self, host: &Host<'_, C, W>) {
+    pub(super) fn serve_parked<C: Connections, W: Watches>(&mut self, host: &Host<'_, C, W>) {
         let Some(session) = self.session() else { return };
         while let Some(Pending { xid, started, owed, .. }) = self.pipeline.pop_read() {
             let Owed::Read { read, auth } = owed else {
