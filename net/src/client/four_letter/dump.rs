@@ -1,0 +1,59 @@
+//! `dump`: sessions and connections by when they end, ephemerals by who owns them. Java: ExpiryQueue.dump.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use zk_core::ids::SessionId;
+use zk_core::time::Mono;
+
+use super::date::java_date;
+use super::stats::java_address;
+use crate::gate::Entry;
+use crate::shared::Shared;
+
+pub(super) fn dump(shared: &Shared) -> String {
+    let mut out = String::from("SessionTracker dump:\n");
+    let sessions = shared.consensus.look(zk_core::replica::Replica::sessions);
+    let mut sets: BTreeMap<Mono, Vec<String>> = BTreeMap::new();
+    for info in &sessions {
+        sets.entry(info.expires_at).or_default().push(format!("{}", info.session));
+    }
+    put_sets("Session", &sets, shared, &mut out);
+
+    out.push_str("ephemeral nodes dump:\n");
+    // The view, so that nobody waits while all paths are put together.
+    let view = shared.gate.enter(Entry::of_this_thread()).view();
+    let owners = view.ephemeral_owners();
+    let _ = writeln!(out, "Sessions with Ephemerals ({}):", owners.len());
+    for owner in owners {
+        let _ = writeln!(out, "{owner}:");
+        for path in view.ephemerals(owner) {
+            let _ = writeln!(out, "\t{path}");
+        }
+    }
+
+    out.push_str("Connections dump:\n");
+    let mut sets: BTreeMap<Mono, Vec<String>> = BTreeMap::new();
+    for client in shared.table.all() {
+        let state = client.state.lock();
+        let session = state.session().unwrap_or(SessionId::NONE);
+        let line = format!("ip: {} sessionId: {session}", java_address(client.peer));
+        sets.entry(state.idle_deadline()).or_default().push(line);
+    }
+    put_sets("Connections", &sets, shared, &mut out);
+    out
+}
+
+/// `<kind> Sets (n)/(m):` and each set with the date of its end.
+fn put_sets(kind: &str, sets: &BTreeMap<Mono, Vec<String>>, shared: &Shared, out: &mut String) {
+    let total: usize = sets.values().map(Vec::len).sum();
+    let _ = writeln!(out, "{kind} Sets ({})/({total}):", sets.len());
+    let now = shared.clock.now();
+    for (end, set) in sets {
+        let ahead_ms = end.millis() as i64 - now.mono.millis() as i64;
+        let _ = writeln!(out, "{} expire at {}:", set.len(), java_date(now.wall.0 + ahead_ms));
+        for line in set {
+            let _ = writeln!(out, "\t{line}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `conf`, `envi` and `dirs`: what does not change while the server runs, and the size of its directories.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::disk::files::Paths;
+use crate::shared::Shared;
+
+/// What words tell about the configuration.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// As `srvr` prints it behind `Zookeeper version: `.
+    pub version: String,
+    /// Words that are answered.
+    pub whitelist: BTreeSet<String>,
+    /// Where clients are served.
+    pub client_address: SocketAddr,
+    /// Where the files are.
+    pub paths: Paths,
+    /// ms.
+    pub tick_ms: u32,
+    /// `maxClientCnxns`; 0 is no limit.
+    pub connections_per_address: u32,
+    /// ms.
+    pub min_session_timeout_ms: i32,
+    /// ms.
+    pub max_session_timeout_ms: i32,
+    /// `clientPortListenBacklog`; `None` is the system's.
+    pub listen_backlog: Option<u32>,
+    /// Keys and values of `envi`, in order.
+    pub environment: Vec<(String, String)>,
+}
+
+pub(super) fn conf(shared: &Shared) -> String {
+    let facts = &shared.facts;
+    let (snap, log) = (&facts.paths.snap, &facts.paths.log);
+    let backlog = facts.listen_backlog.map_or(-1, i64::from);
+    let mut out = String::new();
+    let mut line = |key: &str, value: &dyn std::fmt::Display| {
+        let _ = writeln!(out, "{key}={value}");
+    };
+    line("clientPort", &facts.client_address.port());
+    line("secureClientPort", &-1);
+    line("dataDir", &snap.display());
+    line("dataDirSize", &size_of(snap));
+    line("dataLogDir", &log.display());
+    line("dataLogSize", &size_of(log));
+    line("tickTime", &facts.tick_ms);
+    line("maxClientCnxns", &facts.connections_per_address);
+    line("minSessionTimeout", &facts.min_session_timeout_ms);
+    line("maxSessionTimeout", &facts.max_session_timeout_ms);
+    line("clientPortListenBacklog", &backlog);
+    // Java's standalone server says 0, though its session ids begin with 1.
+    line("serverId", &0);
+    out
+}
+
+pub(super) fn envi(shared: &Shared) -> String {
+    let mut out = String::from("Environment:\n");
+    for (key, value) in &shared.facts.environment {
+        let _ = writeln!(out, "{key}={value}");
+    }
+    out
+}
+
+pub(super) fn dirs(shared: &Shared) -> String {
+    let paths = &shared.facts.paths;
+    format!("datadir_size: {}\nlogdir_size: {}\n", size_of(&paths.snap), size_of(&paths.log))
+}
+
+/// Lengths of all files in a directory, bytes; what is preallocated counts, as in Java. Files that go meanwhile do not.
+fn size_of(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(|about| about.is_file())
+        .map(|about| about.len())
+        .sum()
+}

@@ -1,0 +1,170 @@
+//! The client port: takes connections, within limits, and never stops doing so.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tracing::{debug, warn};
+use zk_core::front::connection::Connection;
+
+use super::socket::{Listener, ReadHalf, WriteHalf};
+use super::{Client, connection};
+use crate::shared::Shared;
+
+/// How many connections are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `maxClientCnxns`: from one address; `None` is no limit.
+    pub per_address: Option<u32>,
+    /// `maxCnxns`: in all; `None` is no limit.
+    pub total: Option<u32>,
+}
+
+/// After an accept that failed for want of something (file descriptors, memory): time for it to come back.
+const BREATH: Duration = Duration::from_millis(100);
+/// Complaints about one thing come no closer than this.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Takes connections for ever. An error of one accept never ends it (ZOOKEEPER-4203): a server that looks alive and
+/// takes nobody is worse than a dead one.
+pub(crate) async fn accept_all(shared: Arc<Shared>, listener: Listener, limits: Limits) {
+    let door = Arc::new(Door { limits, inside: Mutex::new(Inside::default()) });
+    let (mut failures, mut refusals) = (Pace::default(), Pace::default());
+    loop {
+        match listener.accept().await {
+            Ok((read, write, peer)) => match Admission::ask(&door, peer.ip()) {
+                Ok(admission) => take(&shared, read, write, peer, admission),
+                Err(why) => {
+                    shared.metrics.connections_rejected.increment();
+                    if let Some(more) = refusals.complain() {
+                        warn!(%peer, why, since_last_time = more, "connection refused");
+                    }
+                }
+            },
+            // The client was gone before it was taken.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if let Some(more) = failures.complain() {
+                    warn!(%error, since_last_time = more, "cannot take a connection; trying again");
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+fn take(shared: &Arc<Shared>, read: ReadHalf, write: WriteHalf, peer: SocketAddr, admission: Admission) {
+    let id = shared.table.next_id();
+    debug!(%peer, conn = id.0, "connection taken");
+    let state = Connection::new(id, peer.ip().to_string(), shared.clock.now());
+    let client = Arc::new(Client::new(id, peer, state, write));
+    shared.table.insert(Arc::clone(&client));
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        connection::serve(shared, client, read).await;
+        drop(admission);
+    });
+}
+
+/// Who is inside, by address.
+#[derive(Debug)]
+struct Door {
+    limits: Limits,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    total: u32,
+    by_address: HashMap<IpAddr, u32>,
+}
+
+/// A connection's place among those that are taken; given back when dropped.
+#[derive(Debug)]
+struct Admission {
+    door: Arc<Door>,
+    address: IpAddr,
+}
+
+impl Admission {
+    fn ask(door: &Arc<Door>, address: IpAddr) -> Result<Self, String> {
+        let mut inside = door.inside.lock();
+        if let Some(limit) = door.limits.total.filter(|limit| inside.total >= *limit) {
+            return Err(format!("there are {limit} connections, as many as maxCnxns allows"));
+        }
+        let from_there = inside.by_address.entry(address).or_default();
+        if let Some(limit) = door.limits.per_address.filter(|limit| *from_there >= *limit) {
+            return Err(format!("{address} has {limit} connections, as many as maxClientCnxns allows"));
+        }
+        *from_there += 1;
+        inside.total += 1;
+        Ok(Self { door: Arc::clone(door), address })
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut inside = self.door.inside.lock();
+        inside.total -= 1;
+        if let Some(from_there) = inside.by_address.get_mut(&self.address) {
+            *from_there -= 1;
+            if *from_there == 0 {
+                inside.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Lets a complaint through now and then, with the number of those that were kept back.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<Instant>,
+    kept_back: u64,
+}
+
+impl Pace {
+    fn complain(&mut self) -> Option<u64> {
+        if self.last.is_some_and(|last| last.elapsed() < QUIET) {
+            self.kept_back += 1;
+            return None;
+        }
+        self.last = Some(Instant::now());
+        Some(std::mem::take(&mut self.kept_back))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn door(per_address: Option<u32>, total: Option<u32>) -> Arc<Door> {
+        Arc::new(Door { limits: Limits { per_address, total }, inside: Mutex::new(Inside::default()) })
+    }
+
+    #[test]
+    fn an_address_has_no_more_connections_than_it_may() {
+        let (door, a, b) = (door(Some(2), None), IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let first = Admission::ask(&door, a).unwrap();
+        let _second = Admission::ask(&door, a).unwrap();
+        assert!(Admission::ask(&door, a).unwrap_err().contains("maxClientCnxns"));
+        let other = Admission::ask(&door, b).unwrap();
+        drop(first);
+        Admission::ask(&door, a).unwrap();
+        drop(other);
+        assert_eq!(door.inside.lock().by_address.len(), 1);
+    }
+
+    #[test]
+    fn all_together_have_no_more_than_they_may() {
+        let door = door(None, Some(2));
+        let taken: Vec<_> =
+            (1..=2).map(|n| Admission::ask(&door, IpAddr::from([127, 0, 0, n])).unwrap()).collect();
+        assert!(Admission::ask(&door, IpAddr::from([127, 0, 0, 3])).unwrap_err().contains("maxCnxns"));
+        drop(taken);
+        assert_eq!(door.inside.lock().total, 0);
+        Admission::ask(&door, IpAddr::from([127, 0, 0, 3])).unwrap();
+    }
+}

@@ -1,0 +1,397 @@
+//! [`Consensus`]: the replica, stepped by whichever thread has something for it.
+//!
+//! Inputs go into an inbox. Whoever put something there takes the replica's seat if it is free, steps through the inbox,
+//! and carries out what comes of it; if the seat is taken, whoever sits there looks into the inbox again before it goes.
+//! So there is one owner at any time, and a write by a lone client costs one wake-up besides its socket's, that of the
+//! disk thread: its connection's worker decides and hands the record over, and the disk thread, when it is durable, applies
+//! it and writes the reply. A thread of its own for the replica would add two wake-ups (some 10 us each on an idle
+//! machine, as much as the rest together); there is one all the same, for the time (ticks), for what a disk thread with more
+//! work before it leaves, and for an inbox that keeps filling.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tracing::{debug, error, info, warn};
+use zk_core::action::{Action, CloseReason, Commit, SessionAnswer};
+use zk_core::event::Event;
+use zk_core::front::{self, Host, Intake};
+use zk_core::ids::ConnId;
+use zk_core::input::{AdminCommand, Input};
+use zk_core::replica::{Outbox, Replica};
+use zk_core::time::Mono;
+
+use crate::client::table::Desk;
+use crate::gate::Entry;
+use crate::metrics::Tally;
+use crate::shared::Shared;
+
+/// Inputs stepped under one entry of the gate.
+const STEPS_MAX: usize = 64;
+/// Turns after which a thread with other work leaves the rest to the consensus thread.
+const TURNS_MAX: usize = 4;
+
+/// The replica with its inbox.
+#[derive(Debug)]
+pub(crate) struct Consensus {
+    inbox: Mutex<Vec<Input>>,
+    seat: Mutex<Seat>,
+    bell: Bell,
+    /// Requests that may still be taken; may be less than nothing.
+    credit: AtomicI64,
+    /// When the replica wants a tick; `u64::MAX` never.
+    deadline: AtomicU64,
+    drained: Mutex<bool>,
+    is_drained: Condvar,
+}
+
+/// The replica and what its owner of the moment needs.
+#[derive(Debug)]
+struct Seat {
+    replica: Replica,
+    outbox: Outbox,
+    inputs: Vec<Input>,
+    intake: Intake,
+    tally: Tally,
+}
+
+/// What is left to do when the seat is free again.
+#[derive(Debug, Default)]
+struct Deliveries {
+    dirty: Vec<ConnId>,
+    close: Vec<(ConnId, CloseReason)>,
+}
+
+/// How a thread comes to the seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coming {
+    /// It has other work: if the seat is taken, or the inbox keeps filling, it goes.
+    By,
+    /// This is its work.
+    ToStay,
+}
+
+impl Consensus {
+    /// Over a replica that was just opened; `outbox` is what it said then.
+    pub(crate) fn new(replica: Replica, outbox: Outbox) -> Self {
+        let seat =
+            Seat { replica, outbox, inputs: Vec::new(), intake: Intake::default(), tally: Tally::default() };
+        Self {
+            inbox: Mutex::new(Vec::new()),
+            seat: Mutex::new(seat),
+            bell: Bell::default(),
+            credit: AtomicI64::new(0),
+            deadline: AtomicU64::new(u64::MAX),
+            drained: Mutex::new(false),
+            is_drained: Condvar::new(),
+        }
+    }
+
+    /// Puts inputs, in order, before the replica. Somebody has to [`Shared::decide`] afterwards.
+    fn submit(&self, inputs: &mut Vec<Input>) -> usize {
+        let requests = inputs.iter().filter(|input| matches!(input, Input::Request(_))).count();
+        self.credit.fetch_sub(requests as i64, Ordering::Relaxed);
+        self.inbox.lock().append(inputs);
+        requests
+    }
+
+    /// One input.
+    pub(crate) fn submit_one(&self, input: Input) {
+        self.inbox.lock().push(input);
+    }
+
+    /// True while more requests may be let in.
+    pub(crate) fn has_credit(&self) -> bool {
+        self.credit.load(Ordering::Relaxed) > 0
+    }
+
+    /// Looks at the replica.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
+        f(&self.seat.lock().replica)
+    }
+
+    /// Wakes the consensus thread.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
+    }
+
+    /// Waits until nothing is in flight any more after a drain was ordered; false if that takes longer than `patience`.
+    pub(crate) fn wait_drained(&self, patience: Duration) -> bool {
+        let mut drained = self.drained.lock();
+        let timed_out = self.is_drained.wait_while_for(&mut drained, |drained| !*drained, patience);
+        !timed_out.timed_out()
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        Some(Mono(self.deadline.load(Ordering::Acquire))).filter(|at| at.0 != u64::MAX)
+    }
+}
+
+impl Shared {
+    /// Puts inputs, in order, before the replica; it sees them when somebody [`decides`](Self::decide).
+    pub(crate) fn submit(&self, inputs: &mut Vec<Input>) {
+        if !inputs.is_empty() {
+            let requests = self.consensus.submit(inputs);
+            self.metrics.requests.add(requests as u64);
+        }
+    }
+
+    /// Steps through the inbox, unless another thread is at it.
+    pub(crate) fn decide(&self) {
+        self.take_turns(Coming::By);
+    }
+
+    fn take_turns(&self, coming: Coming) {
+        let consensus = &self.consensus;
+        let mut turns = 0;
+        loop {
+            let seat = match coming {
+                Coming::By => match consensus.seat.try_lock() {
+                    Some(seat) => seat,
+                    // Whoever sits there looks into the inbox after it has freed the seat.
+                    None => return,
+                },
+                Coming::ToStay => consensus.seat.lock(),
+            };
+            let deliveries = self.turn(seat);
+            self.deliver(deliveries);
+            if consensus.inbox.lock().is_empty() {
+                return;
+            }
+            turns += 1;
+            if coming == Coming::By && turns == TURNS_MAX {
+                return consensus.bell.ring();
+            }
+        }
+    }
+
+    /// One turn on the seat: everything that is in the inbox now.
+    fn turn(&self, mut guard: MutexGuard<'_, Seat>) -> Deliveries {
+        let seat = &mut *guard;
+        let mut deliveries = Deliveries::default();
+        std::mem::swap(&mut *self.consensus.inbox.lock(), &mut seat.inputs);
+        let mut inputs = std::mem::take(&mut seat.inputs);
+        let mut waiting = inputs.drain(..).peekable();
+        // What the replica said when it was opened is carried out first, with no input at all.
+        loop {
+            if waiting.peek().is_some() {
+                let tree = self.gate.enter(Entry::of_this_thread());
+                let now = self.clock.now();
+                for input in waiting.by_ref().take(STEPS_MAX) {
+                    seat.replica.step(now, input, &tree, &mut seat.outbox);
+                }
+            }
+            self.carry_out(seat, &mut deliveries);
+            if waiting.peek().is_none() {
+                break;
+            }
+        }
+        drop(waiting);
+        seat.inputs = inputs;
+        self.metrics.count(Entry::of_this_thread(), &seat.tally, 0, self.clock.mono());
+        self.publish(&seat.replica);
+        deliveries
+    }
+
+    /// What others need to know of the replica between turns.
+    fn publish(&self, replica: &Replica) {
+        let consensus = &self.consensus;
+        let queued = consensus.inbox.lock().len();
+        let credit = (replica.credit().requests as usize).min(self.log.room());
+        consensus.credit.store(credit as i64 - queued as i64, Ordering::Relaxed);
+        let deadline = replica.deadline().map_or(u64::MAX, |at| at.0);
+        if consensus.deadline.swap(deadline, Ordering::AcqRel) > deadline {
+            consensus.bell.ring();
+        }
+        if replica.is_drained() {
+            *consensus.drained.lock() = true;
+            consensus.is_drained.notify_all();
+        }
+    }
+
+    /// Carries actions out in the order in which they were emitted, and what their own steps emit behind them.
+    fn carry_out(&self, seat: &mut Seat, deliveries: &mut Deliveries) {
+        while !seat.outbox.is_empty() {
+            let mut actions = std::mem::take(&mut seat.outbox);
+            for action in actions.drain(..) {
+                self.act(action, seat, deliveries);
+            }
+            if seat.outbox.is_empty() {
+                seat.outbox = actions;
+            }
+        }
+    }
+
+    fn act(&self, action: Action, seat: &mut Seat, deliveries: &mut Deliveries) {
+        match action {
+            Action::Disk(command) => self.log.push(command),
+            Action::Apply(commits) => self.apply(seat, &commits, deliveries),
+            Action::Snapshot => {
+                let view = self.gate.enter(Entry::of_this_thread()).view();
+                self.views.push(view);
+            }
+            Action::Session { conn, answer } => self.answer_session(conn, answer, seat, deliveries),
+            Action::Close { conn, why } => deliveries.close.push((conn, why)),
+            Action::Event(event) => self.tell(&event),
+            Action::Fatal(reason) => self.fail(reason),
+            Action::Adopt(_)
+            | Action::ConfigNode(_)
+            | Action::Reload { .. }
+            | Action::ReadLog { .. }
+            | Action::Listen
+            | Action::Unlisten
+            | Action::Dial { .. }
+            | Action::Send { .. }
+            | Action::SendView { .. }
+            | Action::Hang { .. }
+            | Action::Role(_)
+            | Action::SessionMoved { .. } => {
+                unreachable!("invariant: a server alone is in no ensemble: {action:?}")
+            }
+        }
+    }
+
+    fn answer_session(
+        &self,
+        conn: ConnId,
+        answer: SessionAnswer,
+        seat: &mut Seat,
+        deliveries: &mut Deliveries,
+    ) {
+        // Alone, so that what the client sent behind its handshake is in the inbox before its task can put anything
+        // there that it sent later.
+        let tree = self.gate.hold();
+        let desk = Desk { table: &self.table, tally: &seat.tally };
+        let now = self.clock.now();
+        let host = Host { config: &self.front, tree: &tree, conns: &desk, watches: &self.watches, now };
+        front::answer_session(conn, answer, &host, &mut seat.intake);
+        self.submit(&mut seat.intake.inputs);
+        drop(tree);
+        deliveries.gather(&mut seat.intake);
+    }
+
+    /// Applies commits in batches under the gate, and tells the replica how far the tree is.
+    fn apply(&self, seat: &mut Seat, commits: &[Commit], deliveries: &mut Deliveries) {
+        let mut rest = commits;
+        while !rest.is_empty() {
+            let mut tree = self.gate.hold();
+            let desk = Desk { table: &self.table, tally: &seat.tally };
+            let batch = crate::apply::Batch {
+                front: &self.front,
+                conns: &desk,
+                watches: &self.watches,
+                clock: &self.clock,
+                digests: &self.digests,
+            };
+            rest = batch.apply(&mut tree, rest, &mut seat.intake);
+            // Before anyone else gets in: see `answer_session`.
+            self.submit(&mut seat.intake.inputs);
+            drop(tree);
+            deliveries.gather(&mut seat.intake);
+        }
+        let tree = self.gate.enter(Entry::of_this_thread());
+        seat.replica.step(self.clock.now(), Input::Applied(tree.last_zxid()), &tree, &mut seat.outbox);
+    }
+
+    /// Writes what connections got, and lets those read again that waited for credit.
+    fn deliver(&self, deliveries: Deliveries) {
+        let Deliveries { dirty, close } = deliveries;
+        for client in dirty.into_iter().filter_map(|conn| self.table.get(conn)) {
+            client.flush();
+        }
+        for (conn, why) in close {
+            if let Some(client) = self.table.get(conn) {
+                client.close(why);
+            }
+        }
+        self.feed_starved();
+    }
+
+    /// Tells operators what the core noticed.
+    pub(crate) fn tell(&self, event: &Event) {
+        match event {
+            Event::SessionCreating { session, timeout_ms } => {
+                debug!(%session, timeout_ms, "session begins");
+            }
+            Event::SessionExpiring { session } => {
+                self.metrics.sessions_expired.increment();
+                info!(%session, "session expired");
+            }
+            Event::SnapshotStarted { zxid } => info!(%zxid, "snapshot begins"),
+            Event::SnapshotDone { zxid } => info!(%zxid, "snapshot is durable"),
+            Event::SnapshotSkipped { file, why } => warn!(file, why, "snapshot skipped"),
+            Event::TornTailDropped { file, offset } => {
+                info!(file, offset, "the log ends in a record that was never acknowledged; it is dropped");
+            }
+            Event::DigestMismatch { zxid } => {
+                self.metrics.digest_mismatches.increment();
+                error!(%zxid, "the tree differs from the digest that was recorded with it");
+            }
+            other => warn!(?other, "event"),
+        }
+    }
+
+    /// The consensus thread: brings the time, and takes over what others leave.
+    pub(crate) fn run_consensus(&self) {
+        self.consensus.bell.belongs_here();
+        self.take_turns(Coming::ToStay);
+        while !self.is_stopping() {
+            self.consensus.bell.wait(self.consensus.deadline().map(|at| self.clock.until(at)));
+            let now = self.clock.mono();
+            if self.consensus.deadline().is_some_and(|at| at <= now) {
+                self.consensus.submit_one(Input::Tick);
+            }
+            self.take_turns(Coming::ToStay);
+        }
+    }
+
+    /// Takes no more requests, and waits for those that are in flight.
+    pub(crate) fn drain(&self, patience: Duration) -> bool {
+        self.consensus.submit_one(Input::Admin(AdminCommand::Drain));
+        self.consensus.ring();
+        self.consensus.wait_drained(patience)
+    }
+}
+
+impl Deliveries {
+    fn gather(&mut self, intake: &mut Intake) {
+        self.dirty.append(&mut intake.dirty);
+        self.close.append(&mut intake.close);
+    }
+}
+
+/// What the consensus thread sleeps by.
+#[derive(Debug, Default)]
+struct Bell {
+    thread: OnceLock<Thread>,
+    rung: AtomicBool,
+}
+
+impl Bell {
+    /// This thread will wait.
+    fn belongs_here(&self) {
+        self.thread.get_or_init(std::thread::current);
+    }
+
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Until it rings, or that long.
+    fn wait(&self, at_most: Option<Duration>) {
+        if self.rung.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        match at_most {
+            None => std::thread::park(),
+            Some(wait) => std::thread::park_timeout(wait),
+        }
+        self.rung.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,6 @@
+//! Real files: reading them at start, carrying out what the core's planner wants done, and whose they are.
+
+pub mod directories;
+pub mod executor;
+pub mod files;
+mod holders;

@@ -1,0 +1,138 @@
+//! [`Shared`]: what the threads of one server have in common.
+//!
+//! Lock order: seat → gate → connection → watch shard or table part; the inbox, lanes and metrics are taken last and
+//! held for a few instructions. Nobody writes to a socket or a file while holding a lock that others wait for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+use zk_core::action::DiskCommand;
+use zk_core::front::FrontConfig;
+use zk_core::tree::{Tree, TreeView};
+
+use crate::apply::Digests;
+use crate::client::Client;
+use crate::client::four_letter::{Facts, TRACE_MASK};
+use crate::client::table::{Shards, Table};
+use crate::clock::Clock;
+use crate::consensus::Consensus;
+use crate::gate::Gate;
+use crate::lanes::Lane;
+use crate::metrics::Metrics;
+
+/// Called with the reason when the server cannot go on.
+pub type OnFailure = Box<dyn Fn(String) + Send + Sync>;
+
+/// One server.
+pub(crate) struct Shared {
+    pub(crate) front: FrontConfig,
+    pub(crate) facts: Facts,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Gate<Tree>,
+    pub(crate) table: Table,
+    pub(crate) watches: Shards,
+    pub(crate) consensus: Consensus,
+    /// To the disk thread.
+    pub(crate) log: Lane<DiskCommand>,
+    /// To the background thread.
+    pub(crate) views: Lane<TreeView>,
+    pub(crate) digests: Digests,
+    pub(crate) metrics: Metrics,
+    /// Connections that are not read until there is credit again.
+    starved: Mutex<Vec<Arc<Client>>>,
+    /// Of `gtmk` and `stmk`.
+    trace_mask: AtomicI64,
+    stopping: AtomicBool,
+    failed: AtomicBool,
+    on_failure: OnFailure,
+}
+
+/// What a [`Shared`] is made of besides what begins empty.
+pub(crate) struct Parts {
+    pub(crate) front: FrontConfig,
+    pub(crate) facts: Facts,
+    pub(crate) clock: Clock,
+    pub(crate) tree: Tree,
+    pub(crate) hash_seed: u64,
+    pub(crate) consensus: Consensus,
+    pub(crate) outstanding_max: u32,
+    /// Threads that read the tree often.
+    pub(crate) entries: usize,
+    pub(crate) on_failure: OnFailure,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { front, facts, clock, tree, hash_seed, consensus, outstanding_max, entries, on_failure } =
+            parts;
+        Self {
+            front,
+            facts,
+            clock,
+            gate: Gate::new(tree, entries),
+            table: Table::new(),
+            watches: Shards::new(hash_seed),
+            consensus,
+            // A command holds at least one txn, and a roll comes along now and then.
+            log: Lane::new(outstanding_max as usize + 2),
+            // The replica orders one snapshot at a time.
+            views: Lane::new(1),
+            digests: Digests::default(),
+            metrics: Metrics::new(entries),
+            starved: Mutex::new(Vec::new()),
+            trace_mask: AtomicI64::new(TRACE_MASK),
+            stopping: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            on_failure,
+        }
+    }
+
+    /// The connection is not read until there is credit; false if there is some by now.
+    pub(crate) fn starve(&self, client: &Arc<Client>) -> bool {
+        self.starved.lock().push(Arc::clone(client));
+        // Credit that came before the push has fed nobody.
+        if self.consensus.has_credit() {
+            return false;
+        }
+        self.metrics.throttled.increment();
+        true
+    }
+
+    /// Lets those read again that waited for credit, if there is any.
+    pub(crate) fn feed_starved(&self) {
+        if !self.consensus.has_credit() {
+            return;
+        }
+        let fed = std::mem::take(&mut *self.starved.lock());
+        fed.iter().for_each(|client| client.ring());
+    }
+
+    /// The server cannot go on: whoever started it hears why, once. Nothing is promised any more.
+    pub(crate) fn fail(&self, reason: String) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            (self.on_failure)(reason);
+        }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn trace_mask(&self) -> i64 {
+        self.trace_mask.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_trace_mask(&self, mask: i64) {
+        self.trace_mask.store(mask, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.consensus.ring();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
