@@ -1,5 +1,11 @@
 //! The product: what an operator types and reads around one Zoarium node. No protocol decision is made here.
 
 pub mod bench;
+pub mod cli;
 pub mod config;
+mod environment;
 pub mod exit;
+mod jvm_flags;
+mod logging;
+pub mod run;
+mod signals;

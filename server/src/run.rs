@@ -1,0 +1,186 @@
+//! `run`: from a configuration to a server, until somebody or something ends it.
+
+use std::path::Path;
+use std::process;
+use std::sync::mpsc::{self, Sender};
+
+use tracing::{error, info, warn};
+use zk_core::disk::DiskConfig;
+use zk_core::front::FrontConfig;
+use zk_core::ids::Sid;
+use zk_core::replica::ReplicaConfig;
+use zk_net::client::listener::Limits;
+use zk_net::disk::directories::Missing;
+use zk_net::node::{Node, NodeConfig, StartError};
+
+use crate::cli::Run;
+use crate::config::{ConfigError, Level, Notice, Override, ZooCfg};
+use crate::{environment, exit, jvm_flags, logging, signals};
+
+/// Why a running server ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ending {
+    /// A signal.
+    Asked(&'static str),
+    /// It cannot go on.
+    Failed(String),
+}
+
+/// Serves until it is asked to stop, or cannot go on; the exit status.
+pub fn run(args: &Run, environment: &[Override]) -> u8 {
+    logging::begin(&args.logging);
+    end_with_any_panic();
+    let mut overrides = environment.to_vec();
+    overrides.extend(jvm_flags::from_options(&args.properties));
+    let cfg = match understand(&args.config, &overrides) {
+        Ok(cfg) => cfg,
+        Err(refusals) => {
+            refusals.iter().for_each(|refusal| error!("{refusal}"));
+            // The line that scripts know from Java, then the reason.
+            eprintln!("Invalid config, exiting abnormally");
+            refusals.iter().for_each(|refusal| eprintln!("{refusal}"));
+            return exit::INVALID_CONFIG;
+        }
+    };
+    let (tell, told) = mpsc::channel();
+    if let Err(failure) = signals::watch(ask_once(tell.clone())) {
+        return complain(exit::UNEXPECTED, &format!("cannot watch for signals: {failure}"));
+    }
+    let on_failure = Box::new(move |reason| {
+        // Nobody listens any more when the process is ending already.
+        let _ = tell.send(Ending::Failed(reason));
+    });
+    let node = match Node::start(node_config(&cfg), on_failure) {
+        Ok(node) => node,
+        Err(failure) => return complain(status_of(&failure), &format!("{failure}")),
+    };
+    let address = node.client_address();
+    info!(%address, "serving clients");
+    match told.recv().expect("the signal thread keeps its end") {
+        Ending::Asked(signal) => {
+            info!(signal, "stopping");
+            if node.stop() {
+                info!("stopped");
+                exit::CLEAN
+            } else {
+                complain(exit::UNEXPECTED, "stopped, but not everything that was in flight could be finished")
+            }
+        }
+        // No clean stop: nothing that is in memory may be trusted to reach a disk that has failed.
+        Ending::Failed(reason) => complain(exit::UNEXPECTED, &format!("cannot go on: {reason}")),
+    }
+}
+
+/// Reads the configuration and says everything there is to say about it.
+fn understand(arguments: &[String], overrides: &[Override]) -> Result<ZooCfg, Vec<ConfigError>> {
+    let read = match arguments {
+        [] => ZooCfg::without_file(overrides),
+        [file] => ZooCfg::load(Path::new(file), overrides),
+        arguments => ZooCfg::from_arguments(arguments, overrides),
+    };
+    let cfg = read.map_err(|error| vec![error])?;
+    if arguments.is_empty() {
+        let (port, data) = (cfg.client_port, cfg.data_dir.display());
+        info!("no configuration file: connect with zkCli.sh -server 127.0.0.1:{port}; data goes to {data}");
+    }
+    cfg.notices.iter().for_each(tell);
+    if !cfg.refusals.is_empty() {
+        return Err(cfg.refusals);
+    }
+    cfg.check_other_data().map_err(|error| vec![error])?;
+    Ok(cfg)
+}
+
+fn tell(notice: &Notice) {
+    match notice.level {
+        Level::Info => info!("{notice}"),
+        Level::Warn => warn!("{notice}"),
+    }
+}
+
+/// The first signal asks for a clean stop, the second one ends the process: whoever sends it does not want to wait.
+fn ask_once(tell: Sender<Ending>) -> impl Fn(&'static str) + Send {
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    move |signal| {
+        if asked.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            eprintln!("{signal} again: ending without a clean stop");
+            process::exit(exit::UNEXPECTED.into());
+        }
+        let _ = tell.send(Ending::Asked(signal));
+    }
+}
+
+/// A thread that panics leaves its work undone, and others waiting for it: the process ends, and says where it happened.
+fn end_with_any_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        eprintln!("a broken invariant ends this process; nothing was acknowledged that is not on the disk");
+        process::exit(exit::UNEXPECTED.into());
+    }));
+}
+
+fn complain(status: u8, message: &str) -> u8 {
+    error!("{message}");
+    eprintln!("{message}");
+    status
+}
+
+const fn status_of(failure: &StartError) -> u8 {
+    match failure {
+        StartError::Directory(_) => exit::DATA_DIR,
+        _ => exit::UNEXPECTED,
+    }
+}
+
+/// Requests that one connection may have between door and reply.
+const IN_FLIGHT_MAX: usize = 1000;
+/// Output that a client may leave unread before it is not read from, bytes.
+const OUTPUT_HIGH: usize = 1 << 20;
+
+fn node_config(cfg: &ZooCfg) -> NodeConfig {
+    NodeConfig {
+        data_dir: cfg.data_dir.clone(),
+        data_log_dir: cfg.data_log_dir.clone(),
+        missing_dirs: if cfg.create_dirs { Missing::Create } else { Missing::Refuse },
+        client_host: cfg.client_host.clone(),
+        client_port: cfg.client_port,
+        listen_backlog: cfg.listen_backlog,
+        limits: Limits { per_address: cfg.connections_per_address, total: cfg.connections },
+        disk: DiskConfig {
+            prealloc: cfg.prealloc,
+            force_sync: cfg.force_sync,
+            compression: cfg.compression,
+            trust_empty: cfg.trust_empty,
+            digest: cfg.digest,
+            record_max: cfg.record_max as usize,
+            hash_seed: 0,
+        },
+        front: FrontConfig {
+            min_session_timeout_ms: cfg.min_session_timeout_ms,
+            max_session_timeout_ms: cfg.max_session_timeout_ms,
+            tick_ms: cfg.tick_ms,
+            frame_max: cfg.frame_max as usize,
+            in_flight_max: IN_FLIGHT_MAX,
+            output_high: OUTPUT_HIGH,
+            skip_acl: cfg.skip_acl,
+            super_digest: cfg.super_digest.clone(),
+        },
+        replica: ReplicaConfig {
+            // As Java's standalone server, whatever myid says.
+            sid: Sid(1),
+            tick_ms: cfg.tick_ms,
+            snap_count: cfg.snap_count,
+            snap_size_limit: cfg.snap_size_limit,
+            digest: cfg.digest,
+            skip_acl: cfg.skip_acl,
+            outstanding_max: cfg.outstanding_max,
+        },
+        snap_retain_count: cfg.snap_retain_count as usize,
+        purge_interval: cfg.purge_interval,
+        workers: None,
+        version: environment::version(),
+        whitelist: cfg.four_letter_words.clone(),
+        environment: environment::list(),
+    }
+}
