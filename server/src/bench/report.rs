@@ -171,7 +171,10 @@ fn server_cost(found: &Findings, pids: &[u32], rates: impl Fn(Duration) -> (f64,
 /// CPU time of everybody else between two moments. The sources count in different ways; less than nothing is nothing.
 fn other_cpu(opened: &Cost, closed: &Cost) -> Option<Duration> {
     let machine = closed.machine?.checked_sub(opened.machine?)?;
-    let servers = closed.servers.zip(opened.servers).map_or(Duration::ZERO, |(after, before)| after - before);
+    let servers = closed
+        .servers
+        .zip(opened.servers)
+        .map_or(Duration::ZERO, |(after, before)| after.saturating_sub(before));
     Some(machine.saturating_sub(closed.own - opened.own).saturating_sub(servers))
 }
 
