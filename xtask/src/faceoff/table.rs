@@ -84,7 +84,7 @@ fn place(out: &mut String, results: &Results) -> Result<()> {
         "- Machine: {}, {} cores, {} GiB; Linux {}; data on {}.",
         machine.cpu, machine.cores, machine.memory_gib, machine.kernel, machine.file_system
     )?;
-    writeln!(out, "- Java: {} (Debian), {}, `{}`.", machine.zookeeper, machine.java, JVM.join(" "))?;
+    writeln!(out, "- Java: {} (Debian), {}.", machine.zookeeper, machine.java)?;
     let lines: Vec<&str> = ZOO_CFG.lines().collect();
     writeln!(
         out,
@@ -98,8 +98,11 @@ fn speed(out: &mut String, results: &Results) -> Result<()> {
     writeln!(
         out,
         "Medians of {} rounds (minimum–maximum). {} s each after {} s of warm-up; 1 KiB of data, 1000 paths. \
-         The ratio is Zoarium / Java, round by round.\n",
-        results.rounds, results.seconds, results.warm_up_seconds
+         Java's heap: `{}`. The ratio is Zoarium / Java, round by round.\n",
+        results.rounds,
+        results.seconds,
+        results.warm_up_seconds,
+        JVM.join(" ")
     )?;
     let others: Vec<f64> = results.runs.iter().filter_map(|run| run.report["other_cores"].as_f64()).collect();
     if let Some(others) = Spread::of(others) {
