@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::disk::epochs::EpochKind;
+use crate::election::links;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use crate::input::{QueryId, Token};
@@ -62,6 +63,13 @@ pub enum Action {
         to: Zxid,
         /// When the answer is to be `Unfit`.
         limit: LogShare,
+    },
+    /// Do this with a connection of the election port ([`crate::election::links`]).
+    Election {
+        /// Which.
+        link: links::LinkId,
+        /// What.
+        command: links::LinkCommand,
     },
     /// Accept connections on the quorum port from now on.
     Listen,

@@ -27,6 +27,13 @@ impl Zxid {
         self.0 as u32
     }
 
+    /// True if a txn of this zxid may come right behind one of `last`: nothing is left out within an epoch, but the first
+    /// txn of an epoch may have any number (quorum protocol, Part D 13).
+    pub const fn may_follow(self, last: Self) -> bool {
+        let begins = self.epoch() != last.epoch() || (last.counter() == 0 && last.epoch() > 0);
+        self.counter() > 0 && self.0 > last.0 && (begins || self.0 == last.0 + 1)
+    }
+
     /// The zxid after this one in the same epoch; `None` when the counter is used up (a new epoch is needed).
     pub const fn next(self) -> Option<Self> {
         if self.counter() == u32::MAX { None } else { Some(Self(self.0 + 1)) }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::action::LogRecord;
 use crate::auth::AuthInfo;
 use crate::disk::recovery::Recovered;
+use crate::election::port::PortInput;
 use crate::error::{DiskFault, OpError};
 use crate::ids::{ConnId, LinkId, SessionId, Zxid};
 use crate::tree::Tree;
@@ -53,6 +54,8 @@ pub enum Input {
         /// The zxid in its name.
         zxid: Zxid,
     },
+    /// Something happened on the election port.
+    Election(PortInput),
     /// Something happened on the quorum port.
     Link {
         /// On this connection.

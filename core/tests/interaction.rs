@@ -47,6 +47,7 @@ const CONFIG: ReplicaConfig = ReplicaConfig {
     digest: true,
     skip_acl: false,
     outstanding_max: 10,
+    ensemble: None,
 };
 
 #[test]

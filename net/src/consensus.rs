@@ -240,6 +240,7 @@ impl Shared {
             | Action::ConfigNode(_)
             | Action::Reload { .. }
             | Action::ReadLog { .. }
+            | Action::Election { .. }
             | Action::Listen
             | Action::Unlisten
             | Action::Dial { .. }

@@ -175,6 +175,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             digest: cfg.digest,
             skip_acl: cfg.skip_acl,
             outstanding_max: cfg.outstanding_max,
+            ensemble: None,
         },
         snap_retain_count: cfg.snap_retain_count as usize,
         purge_interval: cfg.purge_interval,

@@ -129,6 +129,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             digest: true,
             skip_acl: false,
             outstanding_max,
+            ensemble: None,
         },
         front: FrontConfig {
             min_session_timeout_ms: 2 * tick_ms as i32,

@@ -59,6 +59,8 @@ pub(super) struct CommitLog {
     entries: Arc<VecDeque<Entry>>,
     bytes: usize,
     window: Window,
+    /// Everything beyond this one is in `entries`.
+    floor: Zxid,
     /// Nothing beyond this is dropped: the window is to be joined to what is being read from the disk.
     pinned: Option<Zxid>,
     logged: Zxid,
@@ -83,6 +85,7 @@ impl CommitLog {
             entries: Arc::default(),
             bytes: 0,
             window,
+            floor: last,
             pinned: None,
             logged: last,
             durable: last,
@@ -103,6 +106,7 @@ impl CommitLog {
         assert!(self.batch.is_empty(), "invariant: nothing is under way when history is replaced");
         self.entries = Arc::new(recent.iter().map(Entry::of).collect());
         self.bytes = self.entries.iter().map(|entry| entry.bytes.len()).sum();
+        self.floor = self.entries.front().map_or(last, |entry| entry.zxid);
         (self.logged, self.committed) = (last, last);
         self.evict();
     }
@@ -212,11 +216,14 @@ impl CommitLog {
 
     fn evict(&mut self) {
         let Window { count, bytes } = self.window;
-        let limit = self.pinned.map_or(self.applied, |pinned| pinned.min(self.applied));
+        // Whoever reads the disk for so long that the window grows beyond all bounds gets a snapshot.
+        let pinned = self.pinned.filter(|_| self.bytes / PINNED_TIMES <= bytes);
+        let limit = pinned.map_or(self.applied, |pinned| pinned.min(self.applied));
         let too_many = |entries: &VecDeque<Entry>, held: usize| entries.len() > count || held > bytes;
         while too_many(&self.entries, self.bytes) && self.entries[0].zxid <= limit {
             let oldest = Arc::make_mut(&mut self.entries).pop_front().expect("its zxid was looked at");
             self.bytes -= oldest.bytes.len();
+            self.floor = oldest.zxid;
         }
     }
 
@@ -225,6 +232,11 @@ impl CommitLog {
         let index = |zxid| self.entries.partition_point(|entry| entry.zxid <= zxid);
         let (from, to) = (index(after), index(upto));
         self.entries.range(from..to.max(from))
+    }
+
+    /// The txn of this zxid, if it is in memory.
+    pub(super) fn get(&self, zxid: Zxid) -> Option<&Entry> {
+        self.entries.binary_search_by_key(&zxid, |entry| entry.zxid).ok().map(|at| &self.entries[at])
     }
 
     /// The oldest zxid in memory, if there is anything.
@@ -242,9 +254,14 @@ impl CommitLog {
         self.entries.len() - self.entries.partition_point(|entry| entry.zxid <= self.applied)
     }
 
-    /// Bytes in memory.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Everything beyond this one is in memory.
+    pub(super) const fn floor(&self) -> Zxid {
+        self.floor
+    }
+
+    /// True once the disk holds all that was ordered through `token`.
+    pub(super) fn is_durable(&self, token: Token) -> bool {
+        token <= self.durable_token
     }
 
     pub(super) const fn logged(&self) -> Zxid {
@@ -267,3 +284,6 @@ impl CommitLog {
         self.proven
     }
 }
+
+/// How many times its bound a window may hold while it is pinned.
+const PINNED_TIMES: usize = 8;

@@ -161,6 +161,11 @@ impl Proposer {
         }
     }
 
+    /// Through whom a session asks.
+    pub(super) fn owner(&self, session: SessionId) -> Option<Owner> {
+        self.sessions.owner(session)
+    }
+
     /// Sessions showed life. One that is gone by now was touched too late, which changes nothing.
     pub(super) fn touched(&mut self, touches: &[Touch], now: Mono) {
         let sessions = self.sessions_mut();

@@ -12,8 +12,21 @@
 use alloc::string::String;
 use thiserror::Error;
 
+use super::leader::Leading;
+use super::learner::Learning;
+use super::looking::Looking;
+use super::standalone::Standalone;
 use crate::error::DecodeError;
 use crate::ids::{SessionId, Sid, Zxid};
+
+/// What this server is. A state is moved from one role to the next; nothing of a role outlives it.
+#[derive(Clone, Debug)]
+pub(super) enum Role {
+    Standalone(Standalone),
+    Looking(Looking),
+    Leading(Leading),
+    Learning(Learning),
+}
 
 /// A role's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +76,23 @@ pub enum ClientService {
     Open,
     /// They have to go.
     Closed,
+}
+
+impl Standing {
+    /// Without an ensemble.
+    pub(super) const STANDALONE: Self = Self {
+        role: RoleKind::Standalone,
+        phase: Phase::Broadcast,
+        leader: None,
+        clients: ClientService::Open,
+    };
+    /// Without a leader.
+    pub(super) const LOOKING: Self = Self {
+        role: RoleKind::Looking,
+        phase: Phase::Election,
+        leader: None,
+        clients: ClientService::Closed,
+    };
 }
 
 /// How a learner is brought up to date.

@@ -1,6 +1,14 @@
 //! What a replica needs to know of its configuration.
 
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use super::commit_log::Window;
+use super::role::ClientService;
+use crate::election::ElectionSettings;
+use crate::election::links::LinkSettings;
 use crate::ids::Sid;
+use crate::quorum::Membership;
 
 /// What every server needs to know.
 #[derive(Clone, Debug)]
@@ -19,6 +27,92 @@ pub struct ReplicaConfig {
     pub skip_acl: bool,
     /// `globalOutstandingLimit`: requests between the door and their reply.
     pub outstanding_max: u32,
+    /// `None`: standalone.
+    pub ensemble: Option<Ensemble>,
+}
+
+impl ReplicaConfig {
+    pub(super) fn ensemble(&self) -> &Ensemble {
+        self.ensemble.as_ref().expect("invariant: only members of an ensemble have these roles")
+    }
+
+    pub(super) fn ticks(&self, ticks: u32) -> Duration {
+        Duration::from_millis(u64::from(ticks) * u64::from(self.tick_ms))
+    }
+
+    /// Requests that this server lets in. Those of all learners meet at the leader, so in an ensemble each has a share
+    /// (semantics §15).
+    pub(super) fn requests_max(&self) -> u32 {
+        let voters = self.ensemble.as_ref().map_or(1, |e| e.membership.quorums().in_force().voters().len());
+        let share = if voters > 2 { u32::try_from(voters - 1).unwrap_or(u32::MAX) } else { 1 };
+        (self.outstanding_max / share).max(1)
+    }
+}
+
+/// What a member of an ensemble needs to know. Ticks are of [`ReplicaConfig::tick_ms`].
+#[derive(Clone, Debug)]
+pub struct Ensemble {
+    /// Who belongs to it. A server that is no voter of it observes, or follows without a vote.
+    pub membership: Arc<Membership>,
+    /// How patient elections are.
+    pub election: ElectionSettings,
+    /// The connections of the election port.
+    pub links: LinkSettings,
+    /// `initLimit`: until the leader is acknowledged, ticks.
+    pub init_limit: u32,
+    /// `syncLimit`: how far behind a learner may be, ticks.
+    pub sync_limit: u32,
+    /// `connectToLearnerMasterLimit`: how long a leader is dialled, ticks; `init_limit` if it is not set.
+    pub connect_limit: Option<u32>,
+    /// `zookeeper.commitLogCount`: committed txns that are kept for learners that come back; 500 at least.
+    pub window_count: u32,
+    /// Bytes of them; where they are larger, fewer are kept.
+    pub window_bytes: usize,
+    /// `zookeeper.snapshotSizeFactor`.
+    pub log_share: LogShare,
+    /// `zookeeper.forceSnapshotSync`.
+    pub sync_choice: SyncChoice,
+    /// What a client's sync waits for.
+    pub sync_reads: SyncReads,
+    /// Bytes that may be on their way to a learner behind its sync. Who has more is hung up on, and may come back.
+    pub backlog_max: usize,
+    /// Bytes of txns that a learner holds in memory between two steps of a sync.
+    pub held_max: usize,
+    /// `leaderServes`.
+    pub leader_serves: ClientService,
+    /// `zookeeper.observer.election.DelayMs`: an observer that has lost its leader waits up to this long, ms.
+    pub observer_delay_ms: u32,
+}
+
+impl Ensemble {
+    /// How long a leader is dialled, ticks.
+    pub(super) fn connect_ticks(&self) -> u32 {
+        self.connect_limit.unwrap_or(self.init_limit)
+    }
+
+    pub(super) fn window(&self) -> Window {
+        Window { count: self.window_count.max(500) as usize, bytes: self.window_bytes }
+    }
+}
+
+/// How a learner is brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncChoice {
+    /// By the least that will do (quorum protocol B4).
+    Least,
+    /// By a snapshot, always.
+    Snapshot,
+}
+
+/// What a client's sync waits for before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncReads {
+    /// All that was proposed before is committed, and a quorum has told the leader, after the sync came, that it still
+    /// follows. Then no other leader can have committed anything before it came: a read behind the sync is up to date.
+    Confirmed,
+    /// As in Java, all that was proposed before is committed. A leader that has been deposed and does not know it yet may
+    /// answer.
+    Unconfirmed,
 }
 
 /// How long a log may be that is sent instead of a snapshot (`zookeeper.snapshotSizeFactor`).

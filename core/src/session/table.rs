@@ -97,6 +97,11 @@ impl SessionTable {
         if *entry.owner.get_or_insert(owner) == owner { Ok(()) } else { Err(OpError::SessionMoved) }
     }
 
+    /// Through whom the session asks, if anybody has asked yet.
+    pub fn owner(&self, session: SessionId) -> Option<Owner> {
+        self.sessions.get(&session).and_then(|entry| entry.owner)
+    }
+
     /// The session goes on through `owner`; through whom it went before. No effect if it does not live.
     pub fn own(&mut self, session: SessionId, owner: Owner) -> Option<Owner> {
         self.live(session).and_then(|entry| entry.owner.replace(owner))

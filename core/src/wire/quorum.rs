@@ -227,6 +227,48 @@ pub mod kind {
 const NO_ZXID: Zxid = Zxid(-1);
 
 impl QuorumPacket {
+    /// The name of its type.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "REQUEST",
+            Self::Proposal { .. } => "PROPOSAL",
+            Self::Ack { .. } => "ACK",
+            Self::Commit { .. } => "COMMIT",
+            Self::Ping { .. } => "PING",
+            Self::PingReply { .. } => "the reply to a PING",
+            Self::Revalidate { .. } => "REVALIDATE",
+            Self::Revalidated { .. } => "the reply to a REVALIDATE",
+            Self::Sync => "SYNC",
+            Self::Inform { .. } => "INFORM",
+            Self::CommitAndActivate { .. } => "COMMITANDACTIVATE",
+            Self::InformAndActivate { .. } => "INFORMANDACTIVATE",
+            Self::NewLeader { .. } => "NEWLEADER",
+            Self::FollowerInfo { .. } => "FOLLOWERINFO",
+            Self::ObserverInfo { .. } => "OBSERVERINFO",
+            Self::UpToDate => "UPTODATE",
+            Self::Diff { .. } => "DIFF",
+            Self::Trunc { .. } => "TRUNC",
+            Self::Snap { .. } => "SNAP",
+            Self::LeaderInfo { .. } => "LEADERINFO",
+            Self::AckEpoch { .. } => "ACKEPOCH",
+            Self::Unknown { .. } => "a packet of an unknown type",
+        }
+    }
+
+    /// About how many bytes it holds, for bounds of queues.
+    pub fn weight(&self) -> usize {
+        const FIXED: usize = 64;
+        FIXED
+            + match self {
+                Self::Proposal { txn, .. }
+                | Self::Inform { txn, .. }
+                | Self::InformAndActivate { txn, .. } => txn.len(),
+                Self::Request(request) => request.body.len(),
+                Self::Unknown { data, .. } => data.as_ref().map_or(0, |data| data.len()),
+                _ => 0,
+            }
+    }
+
     /// Appends the packet.
     pub fn encode(&self, out: &mut BytesMut) {
         let head = |out: &mut BytesMut, kind: i32, zxid: Zxid| {

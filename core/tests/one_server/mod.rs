@@ -63,6 +63,7 @@ const REPLICA: ReplicaConfig = ReplicaConfig {
     digest: true,
     skip_acl: false,
     outstanding_max: 1000,
+    ensemble: None,
 };
 
 /// The driver's table of connections.

@@ -63,7 +63,7 @@ impl Dialling {
 }
 
 fn dial(sid: Sid, turn: &mut Turn<'_>) -> LinkId {
-    let link = turn.next_link();
+    let link = turn.member().next_link();
     turn.out.push(Action::Dial { sid, link });
     link
 }
@@ -80,8 +80,9 @@ pub(super) enum Handshake {
 impl Handshake {
     /// Says who this server is.
     pub(super) fn begin(kind: LearnerKind, link: LinkId, turn: &mut Turn<'_>) -> Self {
-        let zxid = Zxid::new(turn.epochs.accepted(), 0);
-        let learner = Some(LearnerInfo::new(turn.config.sid, turn.ensemble().members.in_force().version));
+        let zxid = Zxid::new(turn.epochs().accepted(), 0);
+        let learner =
+            Some(LearnerInfo::new(turn.config.sid, turn.ensemble().membership.in_force().version()));
         let packet = match kind {
             LearnerKind::Follower => QuorumPacket::FollowerInfo { zxid, learner },
             LearnerKind::Observer => QuorumPacket::ObserverInfo { zxid, learner },
@@ -104,7 +105,7 @@ impl Handshake {
             };
         };
         let epoch = epoch_of(*zxid)?;
-        let accepted = turn.epochs.accepted();
+        let accepted = turn.epochs().accepted();
         if epoch < accepted {
             return Err(Leave::EpochBehind);
         }
@@ -118,6 +119,11 @@ impl Handshake {
         Ok(None)
     }
 
+    /// True while the disk is at work for it.
+    pub(super) const fn is_busy(&self) -> bool {
+        matches!(self, Self::Accepting { .. })
+    }
+
     /// Some: the epoch is accepted, and ACKEPOCH is sent.
     pub(super) fn on_durable(&mut self, link: LinkId, token: Token, turn: &mut Turn<'_>) -> Option<u32> {
         let Self::Accepting { epoch, token: awaited } = *self else { return None };
@@ -125,7 +131,7 @@ impl Handshake {
             return None;
         }
         turn.event(Event::EpochAccepted { epoch });
-        ack_epoch(link, Some(turn.epochs.current()), turn);
+        ack_epoch(link, Some(turn.epochs().current()), turn);
         Some(epoch)
     }
 }

@@ -1,0 +1,439 @@
+//! The established leader: proposes, counts acknowledgements, commits in order (quorum protocol B6).
+//!
+//! ```text
+//! request ─ prep ─ zxid ─► Disk(Append t), PROPOSAL to followers        nobody waits for anybody
+//! Durable(t) ─► own ack ┐
+//! ACK(z) ───────────────┴─► quorum for z, and z is the oldest ─► COMMIT, INFORM, Apply
+//! ```
+//! Two things are only done while a quorum is known to follow, and the word for it is an answer to a PING that was sent
+//! *after* the need arose: answering a sync, and expiring sessions. A leader that was paused, or cut off, and does not know
+//! that it has been deposed, gets no such answer.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::super::Life;
+use super::super::commit_log::Entry;
+use super::super::learner::decode_forwarded;
+use super::super::outbox::Turn;
+use super::super::proposer::{Asked, Place, Proposer};
+use super::super::role::{Leave, PeerFault};
+use super::super::settings::SyncReads;
+use super::progress::{Learner, Learners, Stage, Stream};
+use crate::action::{Action, CloseReason, Commit, HangReason, SessionAnswer};
+use crate::auth::AuthInfo;
+use crate::event::Event;
+use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
+use crate::input::{ClientRequest, RequestBody, SessionAsk, Touch};
+use crate::quorum::Acks;
+use crate::session::{Owner, SessionInfo};
+use crate::time::Mono;
+use crate::tree::ApplyMode;
+use crate::wire::quorum::{ForwardedRequest, QuorumPacket};
+use crate::wire::request::Request;
+
+/// Who waits for a sync.
+#[derive(Clone, Copy, Debug)]
+enum Waiter {
+    Conn(ConnId),
+    Learner(LinkId),
+}
+
+/// A sync, and what it waits for.
+#[derive(Clone, Copy, Debug)]
+struct PendingSync {
+    /// Everything through this one is to be committed.
+    behind: Zxid,
+    /// A quorum is to have answered this round of PINGs, or a later one.
+    round: u64,
+    who: Waiter,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Broadcast {
+    epoch: u32,
+    proposer: Proposer,
+    /// Which connection waits for which txn, in zxid order.
+    origins: VecDeque<(Zxid, ConnId)>,
+    /// Who has acknowledged what is outstanding, oldest first.
+    acks: VecDeque<Acks>,
+    /// The last proposal that went to the followers.
+    proposed: Zxid,
+    /// The last one that this server's own disk has acknowledged.
+    own: Zxid,
+    syncs: VecDeque<PendingSync>,
+    /// Rounds of PINGs, counted.
+    round: u64,
+    /// The newest one that a quorum is known to have answered.
+    confirmed: u64,
+    /// The last two times that PINGs were due: what came in before the older one has been dealt with.
+    heartbeats: [Mono; 2],
+}
+
+impl Broadcast {
+    /// Begins with everything committed and applied.
+    pub(super) fn begin(epoch: u32, turn: &Turn<'_>) -> Self {
+        let (now, logged) = (turn.now.mono, turn.log.logged());
+        Self {
+            epoch,
+            proposer: Proposer::new(turn.config, turn.tree, now),
+            origins: VecDeque::new(),
+            acks: VecDeque::new(),
+            proposed: logged,
+            own: logged,
+            syncs: VecDeque::new(),
+            round: 0,
+            confirmed: 0,
+            heartbeats: [now; 2],
+        }
+    }
+
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Closes the sessions that own nodes and are in no table.
+    pub(super) fn close_lost(&mut self, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        while let Some(session) = self.proposer.next_lost() {
+            self.propose_close(session, turn)?;
+        }
+        Ok(())
+    }
+
+    /// The place of the next proposal. The last number of an epoch is never used: whoever would get it makes the leader
+    /// step down instead (quorum protocol B9).
+    fn place<'a>(&self, turn: &Turn<'a>) -> Result<Place<'a>, Leave> {
+        let last = turn.log.last_of(self.epoch);
+        match last.next() {
+            Some(zxid) if zxid.counter() < u32::MAX => Ok(Place { now: turn.now, zxid, tree: turn.tree }),
+            _ => Err(Leave::CounterUsedUp),
+        }
+    }
+
+    fn propose(&mut self, entry: Entry, origin: Option<ConnId>, turn: &mut Turn<'_>) {
+        self.origins.extend(origin.map(|conn| (entry.zxid, conn)));
+        self.acks.push_back(Acks::new(turn.ensemble().membership.quorums().clone()));
+        turn.log.append(entry);
+    }
+
+    fn propose_close(&mut self, session: SessionId, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        let entry = self.proposer.close(self.place(turn)?, session);
+        self.propose(entry, None, turn);
+        Ok(())
+    }
+
+    /// Sends what this step has proposed: to the own disk first, which works while it travels.
+    pub(super) fn flush(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) {
+        turn.flush();
+        let logged = turn.log.logged();
+        if self.proposed == logged {
+            return;
+        }
+        let Turn { log, out, now, .. } = turn;
+        for (link, learner) in learners.iter_mut().filter(|(_, learner)| learner.gets(Stream::Proposals)) {
+            for entry in log.range(self.proposed, logged) {
+                let (zxid, txn) = (entry.zxid, entry.bytes.clone());
+                learner.sent(txn.len());
+                learner.proposed(zxid, now.mono);
+                out.push(Action::Send { link, packet: QuorumPacket::Proposal { zxid, txn } });
+            }
+        }
+        self.proposed = logged;
+    }
+
+    /// Counts what has become durable here.
+    pub(super) fn on_durable(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) {
+        let (me, durable, committed) = (turn.config.sid, turn.log.durable_zxid(), turn.log.committed());
+        // A quorum of others may have been faster: what is committed needs no more words.
+        let first = self.own.max(committed);
+        if durable > first {
+            let counted = turn.log.range(committed, first).count();
+            let new = turn.log.range(first, durable).count();
+            for acks in self.acks.iter_mut().skip(counted).take(new) {
+                acks.add(me);
+            }
+        }
+        self.own = self.own.max(durable);
+        self.commit(learners, turn);
+    }
+
+    /// A voter holds this proposal. (Whoever else acknowledges is not passed on to here.)
+    pub(super) fn on_ack(&mut self, sid: Sid, zxid: Zxid, learners: &mut Learners, turn: &mut Turn<'_>) {
+        let committed = turn.log.committed();
+        if zxid <= committed {
+            return;
+        }
+        let index = turn.log.range(committed, zxid).count() - 1;
+        self.acks[index].add(sid);
+        self.commit(learners, turn);
+    }
+
+    /// Takes a server's word back: it is to be synchronised anew, and may be made to drop what it has acknowledged.
+    pub(super) fn forget(&mut self, sid: Sid) {
+        for acks in &mut self.acks {
+            acks.remove(sid);
+        }
+    }
+
+    /// Commits from the oldest on, as far as there is a quorum for each.
+    fn commit(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) {
+        let ready = self.acks.iter().take_while(|acks| acks.has_quorum()).count();
+        if ready == 0 {
+            return;
+        }
+        self.acks.drain(..ready);
+        let committed = turn.log.committed();
+        let upto = turn.log.range(committed, turn.log.logged()).nth(ready - 1).map(|entry| entry.zxid);
+        let upto = upto.expect("invariant: every outstanding proposal has its acks");
+        let entries = turn.log.commit(upto);
+        turn.log.prove();
+        for entry in &entries {
+            self.proposer.committed(&entry.txn);
+            tell(entry, learners, turn);
+        }
+        let origins = &mut self.origins;
+        turn.apply(entries, ApplyMode::Live, |txn| {
+            origins.pop_front_if(|(zxid, _)| *zxid == txn.header.zxid).map(|(_, conn)| conn)
+        });
+        turn.event(Event::Committed { zxid: upto });
+        self.answer_syncs(learners, turn);
+    }
+
+    pub(super) fn applied(&mut self, zxid: Zxid, turn: &Turn<'_>) {
+        self.proposer.applied(zxid, turn.tree);
+    }
+}
+
+/// COMMIT to the followers that are live, INFORM to the observers.
+fn tell(entry: &Entry, learners: &mut Learners, turn: &mut Turn<'_>) {
+    let zxid = entry.zxid;
+    for (link, learner) in learners.iter_mut() {
+        if learner.tell_commit(zxid) {
+            turn.send(link, QuorumPacket::Commit { zxid });
+        } else if learner.gets(Stream::Informs) {
+            learner.sent(entry.bytes.len());
+            turn.send(link, QuorumPacket::Inform { zxid, txn: entry.bytes.clone() });
+        }
+    }
+}
+
+/// What clients ask, here and through learners.
+impl Broadcast {
+    pub(super) fn on_connect(
+        &mut self,
+        conn: ConnId,
+        ask: SessionAsk,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Leave> {
+        match ask {
+            SessionAsk::New { timeout_ms } => {
+                let place = self.place(turn)?;
+                let session = turn.session_ids.next(|id| self.proposer.has_session(id));
+                turn.event(Event::SessionCreating { session, timeout_ms });
+                let entry = self.proposer.open(place, session, timeout_ms, Owner::Here);
+                self.propose(entry, Some(conn), turn);
+            }
+            SessionAsk::Reattach { session, timeout_ms } => {
+                let touch = Touch { session, timeout_ms };
+                let answer = self.proposer.reattach(touch, Owner::Here, turn.now.mono);
+                turn.out.push(Action::Session { conn, answer });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_request(
+        &mut self,
+        request: ClientRequest,
+        learners: &mut Learners,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Leave> {
+        let ClientRequest { conn, session, xid, auth, body } = request;
+        match self.proposer.request(self.place(turn)?, session, xid, &auth, body) {
+            Asked::Proposed(entry) => self.propose(entry, Some(conn), turn),
+            Asked::Sync => self.sync(Waiter::Conn(conn), learners, turn),
+            // Dropped without a reply (client protocol §14): the commit of its close closes the connection.
+            Asked::Closing => {}
+            Asked::NoSession => turn.close(conn, CloseReason::SessionExpired),
+        }
+        Ok(())
+    }
+
+    /// A learner's client asks. `Err` in the inner result: the learner broke the protocol.
+    pub(super) fn on_forwarded(
+        &mut self,
+        link: LinkId,
+        request: ForwardedRequest,
+        learners: &mut Learners,
+        turn: &mut Turn<'_>,
+    ) -> Result<Result<(), PeerFault>, Leave> {
+        let ForwardedRequest { session, cxid, op, body, auth } = request;
+        let Some(body) = decode_forwarded(op, body) else {
+            return Ok(Err(PeerFault::UnknownRequest { op }));
+        };
+        let (place, owner) = (self.place(turn)?, Owner::Learner(link));
+        if let RequestBody::Op(Request::CreateSession { timeout_ms }) = body {
+            if self.proposer.has_session(session) {
+                return Ok(Err(PeerFault::SessionTwice { session }));
+            }
+            let entry = self.proposer.open(place, session, timeout_ms, owner);
+            self.propose(entry, None, turn);
+            return Ok(Ok(()));
+        }
+        let auth = AuthInfo { ids: auth.unwrap_or_default() };
+        match self.proposer.forwarded(place, session, cxid, &auth, body, owner) {
+            Asked::Proposed(entry) => self.propose(entry, None, turn),
+            Asked::Sync => self.sync(Waiter::Learner(link), learners, turn),
+            Asked::Closing | Asked::NoSession => {
+                panic!("invariant: what a learner passes on is answered in any case")
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// A client came to a learner with its session: from now on it asks through that one.
+    pub(super) fn on_revalidate(&mut self, link: LinkId, touch: Touch, turn: &mut Turn<'_>) {
+        let was_here = self.proposer.owner(touch.session) == Some(Owner::Here);
+        let answer = self.proposer.reattach(touch, Owner::Learner(link), turn.now.mono);
+        let valid = matches!(answer, SessionAnswer::Attached { .. });
+        if valid && was_here {
+            turn.out.push(Action::SessionMoved { session: touch.session });
+        }
+        turn.send(link, QuorumPacket::Revalidated { session: touch.session, valid });
+    }
+
+    pub(super) fn on_touched(&mut self, touches: &[Touch], now: Mono) {
+        self.proposer.touched(touches, now);
+    }
+
+    fn sync(&mut self, who: Waiter, learners: &mut Learners, turn: &mut Turn<'_>) {
+        let round = match turn.ensemble().sync_reads {
+            SyncReads::Confirmed => self.round + 1,
+            SyncReads::Unconfirmed => 0,
+        };
+        let idle = self.confirmed == self.round;
+        self.syncs.push_back(PendingSync { behind: turn.log.logged(), round, who });
+        if round > 0 && idle {
+            self.ping(learners, turn);
+        }
+        self.answer_syncs(learners, turn);
+    }
+
+    /// Answers the syncs whose time has come, in their order.
+    fn answer_syncs(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) {
+        while let Some(&PendingSync { behind, round, who }) = self.syncs.front() {
+            if behind > turn.log.committed() || !self.is_confirmed(round, learners, turn) {
+                break;
+            }
+            self.syncs.pop_front();
+            match who {
+                Waiter::Conn(conn) => turn.out.push(Action::Apply([Commit::Sync { conn }].into())),
+                Waiter::Learner(link) if learners.get(link).is_some() => turn.send(link, QuorumPacket::Sync),
+                Waiter::Learner(_) => {}
+            }
+        }
+    }
+
+    /// True if a quorum has answered this round of PINGs, or a later one.
+    fn is_confirmed(&mut self, round: u64, learners: &Learners, turn: &Turn<'_>) -> bool {
+        if self.confirmed >= round {
+            return true;
+        }
+        let answered = self.round >= round && has_quorum(learners, turn, |l| l.answered_round() >= round);
+        if answered {
+            self.confirmed = round;
+        }
+        answered
+    }
+
+    /// Syncs that wait.
+    pub(super) fn syncs(&self) -> usize {
+        self.syncs.len()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        self.proposer.sessions()
+    }
+}
+
+/// What comes of time passing.
+impl Broadcast {
+    /// A heartbeat, twice per tick.
+    pub(super) fn heartbeat(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        self.heartbeats = [self.heartbeats[1], turn.now.mono];
+        self.ping(learners, turn);
+        self.expire(learners, turn)?;
+        self.answer_syncs(learners, turn);
+        Ok(())
+    }
+
+    /// A new round of PINGs.
+    fn ping(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) {
+        self.round += 1;
+        let zxid = turn.log.last_of(self.epoch);
+        for (link, learner) in learners.iter_mut() {
+            if learner.ping(self.round, turn.now.mono) {
+                turn.send(link, QuorumPacket::Ping { zxid });
+            }
+        }
+    }
+
+    /// A learner answered a PING: what it says of its sessions is known.
+    pub(super) fn on_ping_reply(
+        &mut self,
+        learners: &mut Learners,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Leave> {
+        self.expire(learners, turn)?;
+        self.answer_syncs(learners, turn);
+        let round = self.round;
+        let wanted = self.syncs.back().is_some_and(|sync| sync.round > round);
+        if wanted && self.is_confirmed(round, learners, turn) {
+            self.ping(learners, turn);
+        }
+        Ok(())
+    }
+
+    /// Sessions expire as of the time up to which it is certain who showed life: every live learner has answered a PING
+    /// that was sent since, they make a quorum, and what this server's own clients sent has been dealt with. After a pause
+    /// that is the time before it (bug museum P38).
+    fn expire(&mut self, learners: &Learners, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        if turn.life == Life::Draining {
+            return Ok(());
+        }
+        let live = || learners.iter().filter(|(_, learner)| learner.stage() == Stage::Live);
+        let known = live().map(|(_, learner)| learner.answered_at()).min();
+        let until = self.heartbeats[0].min(known.unwrap_or(Mono(u64::MAX)));
+        if self.proposer.deadline().is_none_or(|due| due > until)
+            || !has_quorum(learners, turn, |learner| learner.stage() == Stage::Live)
+        {
+            return Ok(());
+        }
+        for session in self.proposer.expire(until) {
+            turn.event(Event::SessionExpiring { session });
+            self.propose_close(session, turn)?;
+        }
+        Ok(())
+    }
+
+    /// Learners that owe an acknowledgement for too long, or to whom too much is on its way.
+    pub(super) fn too_slow(learners: &Learners, turn: &Turn<'_>) -> Option<(LinkId, HangReason)> {
+        let (limit, backlog_max) = (turn.ticks(turn.ensemble().sync_limit), turn.ensemble().backlog_max);
+        let slow = |learner: &Learner| {
+            learner.owes_since().is_some_and(|since| since + limit <= turn.now.mono)
+                || learner.backlog() > backlog_max as u64
+        };
+        learners.iter().find(|(_, learner)| slow(learner)).map(|(link, _)| (link, HangReason::TooSlow))
+    }
+}
+
+/// Whether this leader and the voters of whom `with` is true are a quorum.
+pub(super) fn has_quorum(learners: &Learners, turn: &Turn<'_>, with: impl Fn(&Learner) -> bool) -> bool {
+    let me = turn.config.sid;
+    let counts = |learner: &Learner| learner.voter().is_some() && with(learner);
+    turn.ensemble()
+        .membership
+        .quorums()
+        .contains_quorum(|sid| sid == me || learners.of(sid).is_some_and(counts))
+}

@@ -1,0 +1,193 @@
+//! Bringing a learner up to date (quorum protocol B4): how, and with what.
+//!
+//! The history is what a quorum will hold once NEWLEADER is acknowledged: before that the leader's whole log, afterwards
+//! what is committed. A learner gets what it lacks of it, as PROPOSAL and COMMIT, then what is outstanding, then NEWLEADER;
+//! from there on live traffic. All of it goes out in one step, so nothing can come in between; only when the disk has to be
+//! read first does the learner wait, and is then sent what has come about meanwhile, too.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use bytes::Bytes;
+
+use super::super::commit_log::CommitLog;
+use super::super::outbox::Turn;
+use super::super::role::SyncKind;
+use super::super::settings::{LogShare, SyncChoice};
+use super::Leading;
+use super::progress::{Stage, Stream};
+use crate::action::{Action, LogRecord};
+use crate::event::Event;
+use crate::ids::{LinkId, Zxid};
+use crate::input::{LogPart, QueryId};
+use crate::wire::quorum::QuorumPacket;
+
+/// How a learner is brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// It lacks what comes behind this.
+    Diff { after: Zxid },
+    /// It is cut back to this, and lacks what comes behind.
+    Trunc { to: Zxid },
+    /// It gets everything.
+    Snap,
+    /// What it lacks begins in the log on disk.
+    ReadLog { to: Zxid },
+}
+
+impl Plan {
+    /// The rules of B4, in their order. `end`: where the history ends.
+    fn choose(peer: Zxid, end: Zxid, log: &CommitLog, choice: SyncChoice, share: LogShare) -> Self {
+        let oldest = log.oldest().map_or(end, |oldest| oldest.min(end));
+        if choice == SyncChoice::Snapshot {
+            Self::Snap
+        } else if peer == end {
+            Self::Diff { after: peer }
+        } else if peer > end && !is_new_epoch(peer) {
+            Self::Trunc { to: end }
+        } else if oldest <= peer && peer <= end {
+            Self::walk(peer, log.range(Zxid(i64::MIN), end).map(|entry| entry.zxid))
+        } else if peer < oldest && share != LogShare::Never {
+            Self::ReadLog { to: oldest }
+        } else {
+            Self::Snap
+        }
+    }
+
+    /// Where the history and that of the learner part. `txns` begin at or before where the learner ends.
+    fn walk(peer: Zxid, txns: impl Iterator<Item = Zxid>) -> Self {
+        let mut before = None;
+        for zxid in txns {
+            if zxid < peer {
+                before = Some(zxid);
+                continue;
+            }
+            return match before {
+                _ if zxid == peer || is_new_epoch(peer) => Self::Diff { after: peer },
+                // The learner has a txn that was never committed, behind the last one that was.
+                Some(to) if zxid.epoch() == peer.epoch() => Self::Trunc { to },
+                // Cut back across epochs it might keep what is not in the history (3.4 did so).
+                _ => Self::Snap,
+            };
+        }
+        if is_new_epoch(peer) { Self::Diff { after: peer } } else { Self::Snap }
+    }
+}
+
+/// The learner has led or followed a leader, and seen no txn of that epoch; or it has nothing at all.
+const fn is_new_epoch(peer: Zxid) -> bool {
+    peer.counter() == 0
+}
+
+impl Leading {
+    /// Begins the sync of a learner whose history ends at `peer`.
+    pub(super) fn synchronise(&mut self, link: LinkId, peer: Zxid, turn: &mut Turn<'_>) {
+        let end = self.history_end(turn.log);
+        let (choice, share) = (turn.ensemble().sync_choice, turn.ensemble().log_share);
+        let plan = Plan::choose(peer, end, turn.log, choice, share);
+        if let Plan::ReadLog { to } = plan {
+            let query = turn.member().next_query();
+            turn.out.push(Action::ReadLog { query, from: peer, to, limit: share });
+            if let Some(learner) = self.learners.get_mut(link) {
+                learner.reads_log(query, peer);
+            }
+            self.reading.insert(query, (link, to));
+            return self.pin(turn);
+        }
+        self.send_history(link, peer, plan, &[], turn);
+    }
+
+    /// The disk has answered.
+    pub(super) fn on_log_part(&mut self, query: QueryId, part: LogPart, turn: &mut Turn<'_>) {
+        let Some((link, _)) = self.reading.remove(&query) else { return };
+        let stage = self.learners.get(link).map(|learner| learner.stage());
+        if let Some(Stage::ReadingLog(awaited, peer)) = stage
+            && awaited == query
+        {
+            let (plan, records) = match part {
+                LogPart::Unfit => (Plan::Snap, &[][..]),
+                LogPart::Records(ref records) => {
+                    let joined = joins(records, peer, turn.log);
+                    let plan = Plan::walk(peer, records.iter().map(|record| record.zxid));
+                    if joined { (plan, &records[..]) } else { (Plan::Snap, &[][..]) }
+                }
+            };
+            self.send_history(link, peer, plan, records, turn);
+        }
+        self.pin(turn);
+    }
+
+    /// The window keeps what is to be joined to parts of the log that are being read.
+    pub(super) fn pin(&self, turn: &mut Turn<'_>) {
+        turn.log.pin(self.reading.values().map(|(_, to)| *to).min());
+    }
+
+    /// Where the history ends that learners are given.
+    pub(super) fn history_end(&self, log: &CommitLog) -> Zxid {
+        if self.is_established() { log.committed() } else { log.logged() }
+    }
+
+    /// Sends everything through NEWLEADER. `records` come before what is in memory, and may overlap it.
+    fn send_history(
+        &mut self,
+        link: LinkId,
+        peer: Zxid,
+        plan: Plan,
+        records: &[LogRecord],
+        turn: &mut Turn<'_>,
+    ) {
+        let (end, epoch) = (self.history_end(turn.log), self.epoch());
+        let Some(learner) = self.learners.get_mut(link) else { return };
+        let who = learner.who().expect("invariant: who is synchronised has said who it is");
+        let (kind, after) = match plan {
+            Plan::Diff { after } => {
+                turn.send(link, QuorumPacket::Diff { zxid: end });
+                (SyncKind::Diff, after)
+            }
+            Plan::Trunc { to } => {
+                turn.send(link, QuorumPacket::Trunc { zxid: to });
+                (SyncKind::Trunc, to)
+            }
+            Plan::Snap | Plan::ReadLog { .. } => {
+                // Exact, at its zxid: what follows comes behind it, and nothing twice.
+                let after = turn.tree.last_zxid();
+                turn.out.push(Action::SendView { link, view: Box::new(turn.tree.view()) });
+                (SyncKind::Snap, after)
+            }
+        };
+        turn.event(Event::SyncChosen { learner: who.sid, kind, from: peer, to: end });
+        let mut sent = after;
+        for LogRecord { zxid, bytes } in records.iter().filter(|record| record.zxid > after) {
+            sent = *zxid;
+            send_committed(link, *zxid, bytes, turn);
+        }
+        let Turn { log, out, .. } = turn;
+        for entry in log.range(sent, end) {
+            let (zxid, txn) = (entry.zxid, entry.bytes.clone());
+            out.push(Action::Send { link, packet: QuorumPacket::Proposal { zxid, txn } });
+            out.push(Action::Send { link, packet: QuorumPacket::Commit { zxid } });
+        }
+        if who.stream == Stream::Proposals {
+            for entry in log.range(end, log.logged()) {
+                let (zxid, txn) = (entry.zxid, entry.bytes.clone());
+                out.push(Action::Send { link, packet: QuorumPacket::Proposal { zxid, txn } });
+                learner.proposed(zxid, turn.now.mono);
+            }
+        }
+        let config = Bytes::from(turn.ensemble().membership.last_seen().to_string());
+        let packet = QuorumPacket::NewLeader { zxid: Zxid::new(epoch, 0), config: Some(config) };
+        turn.send(link, packet);
+        learner.sent_new_leader(end, turn.now.mono);
+    }
+}
+
+/// Whether nothing is missing in the records, nor between them and what is in memory.
+fn joins(records: &[LogRecord], peer: Zxid, log: &CommitLog) -> bool {
+    let (Some(first), Some(last)) = (records.first(), records.last()) else { return false };
+    let whole = records.is_sorted_by(|a, b| b.zxid.may_follow(a.zxid));
+    whole && first.zxid <= peer && log.floor() <= last.zxid
+}
+
+fn send_committed(link: LinkId, zxid: Zxid, txn: &Bytes, turn: &mut Turn<'_>) {
+    turn.send(link, QuorumPacket::Proposal { zxid, txn: txn.clone() });
+    turn.send(link, QuorumPacket::Commit { zxid });
+}

@@ -1,0 +1,170 @@
+//! Behind an established leader: its stream, and the clients of this server (quorum protocol B6).
+//!
+//! ```text
+//! PROPOSAL(z) ─► Disk(Append) ─► Durable ─► ACK(z)          in zxid order, one ACK per txn
+//! COMMIT(z)   ─► Apply          whether durable here or not: a quorum holds it
+//! client      ─► REQUEST ─► … ─► COMMIT of the txn with its session and cxid ─► its reply
+//! ```
+
+use super::super::commit_log::Entry;
+use super::super::outbox::Turn;
+use super::super::role::{Leave, PeerFault, SyncKind};
+use super::requests::Requests;
+use super::{LearnerKind, unexpected};
+use crate::action::{Action, Commit, SessionAnswer};
+use crate::event::Event;
+use crate::ids::{ConnId, LinkId, SessionId, Zxid};
+use crate::input::{ClientRequest, SessionAsk, Touch};
+use crate::tree::ApplyMode;
+use crate::wire::quorum::QuorumPacket;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Serving {
+    epoch: u32,
+    sync: SyncKind,
+    /// Where the history ended that was taken over.
+    began: Zxid,
+    /// The last proposal that was acknowledged. What the sync brought is, with NEWLEADER.
+    acked: Zxid,
+    requests: Requests,
+}
+
+impl Serving {
+    pub(super) fn begin(epoch: u32, sync: SyncKind, end: Zxid) -> Self {
+        Self { epoch, sync, began: end, acked: end, requests: Requests::default() }
+    }
+
+    pub(super) fn on_packet(
+        &mut self,
+        link: LinkId,
+        kind: LearnerKind,
+        packet: QuorumPacket,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Leave> {
+        match packet {
+            QuorumPacket::Proposal { zxid, txn } if kind == LearnerKind::Follower => {
+                let entry = turn.read_txn(zxid, txn)?;
+                self.on_proposal(entry, turn)
+            }
+            QuorumPacket::Commit { zxid } => self.on_commit(zxid, turn),
+            QuorumPacket::Inform { zxid, txn } if kind == LearnerKind::Observer => {
+                let entry = turn.read_txn(zxid, txn)?;
+                self.on_inform(entry, turn)
+            }
+            QuorumPacket::Ping { zxid } => {
+                let touches = self.requests.take_touches();
+                turn.send(link, QuorumPacket::PingReply { zxid, touches });
+                Ok(())
+            }
+            QuorumPacket::Sync => self.on_sync(turn),
+            QuorumPacket::Revalidated { session, valid } => self.on_revalidated(session, valid, turn),
+            QuorumPacket::Unknown { .. } => Ok(()),
+            QuorumPacket::CommitAndActivate { .. } | QuorumPacket::InformAndActivate { .. } => {
+                Err(Leave::Fault(PeerFault::Reconfiguration { packet: packet.name() }))
+            }
+            packet => Err(unexpected(&packet, "behind UPTODATE")),
+        }
+    }
+
+    /// To the disk with it; acknowledged when it is durable.
+    pub(super) fn on_proposal(&self, entry: Entry, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        let (found, last) = (entry.zxid, turn.log.logged());
+        if found.epoch() != self.epoch {
+            return Err(Leave::Fault(PeerFault::WrongEpoch { epoch: self.epoch, found }));
+        }
+        if !found.may_follow(last) {
+            return Err(Leave::Fault(PeerFault::Hole { last, found }));
+        }
+        turn.log.append(entry);
+        Ok(())
+    }
+
+    fn on_commit(&mut self, zxid: Zxid, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        let oldest = turn.log.first_uncommitted().map(|entry| entry.zxid);
+        if oldest != Some(zxid) {
+            return Err(Leave::Fault(PeerFault::CommitOutOfOrder { oldest, found: zxid }));
+        }
+        let entries = turn.log.commit(zxid);
+        turn.log.prove();
+        turn.apply(entries, ApplyMode::Learned, |txn| self.requests.origin(&txn.header));
+        turn.event(Event::Committed { zxid });
+        Ok(())
+    }
+
+    /// What is durable and was not acknowledged is.
+    pub(super) fn on_durable(&mut self, link: LinkId, kind: LearnerKind, turn: &mut Turn<'_>) {
+        let durable = turn.log.durable_zxid();
+        if kind == LearnerKind::Observer || durable <= self.acked {
+            return;
+        }
+        let Turn { log, out, .. } = turn;
+        let acks = log.range(self.acked, durable).map(|entry| entry.zxid);
+        out.extend(acks.map(|zxid| Action::Send { link, packet: QuorumPacket::Ack { zxid } }));
+        self.acked = durable;
+    }
+
+    /// It answers the oldest sync, behind every commit that came before it on the link.
+    fn on_sync(&mut self, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        let Some(conn) = self.requests.synced() else {
+            return Err(Leave::Fault(PeerFault::Unasked { packet: QuorumPacket::Sync.name() }));
+        };
+        turn.out.push(Action::Apply([Commit::Sync { conn }].into()));
+        Ok(())
+    }
+
+    fn on_revalidated(&mut self, session: SessionId, valid: bool, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        let Some((conn, timeout_ms)) = self.requests.asker(session) else {
+            let packet = QuorumPacket::Revalidated { session, valid };
+            return Err(Leave::Fault(PeerFault::Unasked { packet: packet.name() }));
+        };
+        let attached = SessionAnswer::Attached { session, timeout_ms };
+        let answer = if valid { attached } else { SessionAnswer::Invalid };
+        turn.out.push(Action::Session { conn, answer });
+        Ok(())
+    }
+
+    pub(super) fn on_connect(&mut self, link: LinkId, conn: ConnId, ask: SessionAsk, turn: &mut Turn<'_>) {
+        match ask {
+            SessionAsk::New { timeout_ms } => {
+                let tree = turn.tree;
+                let taken = |id| tree.session(id).is_some() || self.requests.is_creating(id);
+                let session = turn.session_ids.next(taken);
+                turn.event(Event::SessionCreating { session, timeout_ms });
+                let request = self.requests.create_session(conn, session, timeout_ms);
+                turn.send(link, QuorumPacket::Request(request));
+            }
+            SessionAsk::Reattach { session, timeout_ms } => {
+                let touch = Touch { session, timeout_ms };
+                self.requests.ask(conn, touch);
+                turn.send(link, QuorumPacket::Revalidate { touch });
+            }
+        }
+    }
+
+    /// Whether the session lives, and whether it may ask through this server, is for the leader to say.
+    pub(super) fn on_request(&mut self, link: LinkId, request: ClientRequest, turn: &mut Turn<'_>) {
+        let request = self.requests.forward(request);
+        turn.send(link, QuorumPacket::Request(request));
+    }
+
+    pub(super) fn on_touched(&mut self, touches: &[Touch]) {
+        self.requests.touch(touches);
+    }
+
+    pub(super) const fn sync_kind(&self) -> SyncKind {
+        self.sync
+    }
+
+    pub(super) const fn leader_ack(&self) -> (u32, Zxid) {
+        (self.epoch, self.began)
+    }
+
+    pub(super) fn outstanding(&self) -> usize {
+        self.requests.outstanding()
+    }
+
+    pub(super) const fn requests_mut(&mut self) -> &mut Requests {
+        &mut self.requests
+    }
+}
