@@ -1,0 +1,291 @@
+//! Conversations of an ensemble, as text: `ensemble/*.txt`.
+//!
+//! A file is a list of blocks: commands, `----`, and what came of them. `UPDATE=1 cargo test -p core --test ensemble` writes
+//! what comes of them now (`ONLY=part-of-a-name`: of some); the diff is the review. Lines that begin with `#` are prose. After every block everything that
+//! can happen without time passing has happened, but for what is held.
+//!
+//! | command | does |
+//! |---|---|
+//! | `ensemble 1 2 3 [observers=4,5] [groups=1:2:3,4:5:6] [key=value …]` | who belongs to it, and settings |
+//! | `start N …`, `crash N …`, `power N [keep=K]` | processes; a power cut leaves what was durable, and K disk commands more |
+//! | `elect [max=MS]` | time passes until every server that runs serves |
+//! | `+MS` | time passes |
+//! | `connect C N [timeout=MS]`, `reattach C N S`, `touch N S` | clients; sessions are named s1, s2, … |
+//! | `create C /path [ephemeral]`, `set C /path`, `delete C /path`, `sync C`, `close C`, `undecodable C` | requests |
+//! | `create C /path*N` | N of them |
+//! | `cut A B`, `heal A B` | the network between two servers |
+//! | `hold A>B`, `release A>B` | what A sends to B waits |
+//! | `hold disk N`, `release disk N`, `disk N [K]` | N's disk waits; K commands are carried out |
+//! | `hold tree N`, `release tree N` | so does what N is to apply |
+//! | `status`, `disks`, `verbose`, `quiet`, `silently COMMAND` | what is seen |
+
+mod cluster;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use cluster::{Choice, Options, World, show};
+use zk_core::config::quorum_config::QuorumConfig;
+use zk_core::error::OpError;
+use zk_core::ids::{ConnId, SessionId, Sid};
+use zk_core::input::{RequestBody, SessionAsk};
+use zk_core::replica::{ClientService, LogShare, Phase, SyncChoice, SyncReads};
+use zk_core::wire::client::{CreateRequest, DeleteRequest, SetDataRequest, SyncRequest};
+use zk_core::wire::records::Acl;
+use zk_core::wire::request::Request;
+
+#[test]
+fn ensembles_converse_as_written() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ensemble");
+    let mut files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    if let Ok(only) = env::var("ONLY") {
+        files.retain(|file| file.to_str().unwrap().contains(&only));
+    }
+    files.sort();
+    let mut differ = vec![];
+    for file in files {
+        let written = fs::read_to_string(&file).unwrap();
+        let found = rewrite(&written);
+        if env::var_os("UPDATE").is_some() {
+            fs::write(&file, &found).unwrap();
+        } else if written != found {
+            let line = written.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
+            let found = found.lines().nth(line).unwrap_or("the end");
+            let written = written.lines().nth(line).unwrap_or("the end");
+            differ.push(format!("{}:{}: found {found:?}, written {written:?}", file.display(), line + 1));
+        }
+    }
+    assert!(differ.is_empty(), "{}\nreview with UPDATE=1 and a diff", differ.join("\n"));
+}
+
+/// The file with the outputs of now.
+fn rewrite(written: &str) -> String {
+    let mut world = None;
+    let mut out = String::new();
+    for block in written.split("\n\n") {
+        let commands: Vec<_> = block.trim().lines().take_while(|line| *line != "----").collect();
+        for line in &commands {
+            writeln!(out, "{line}").unwrap();
+        }
+        if commands.iter().any(|line| !line.starts_with('#')) {
+            for command in commands.iter().filter(|line| !line.starts_with('#')) {
+                run(&mut world, command);
+            }
+            let said = std::mem::take(&mut world.as_mut().expect("an ensemble").said);
+            write!(out, "----\n{said}").unwrap();
+        }
+        out.push('\n');
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+struct Words<'a>(Vec<&'a str>);
+
+impl<'a> Words<'a> {
+    fn of(command: &'a str) -> Self {
+        Self(command.split_whitespace().collect())
+    }
+    fn value(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+    fn number(&self, key: &str, default: usize) -> usize {
+        self.value(key).map_or(default, |v| v.parse().unwrap())
+    }
+    fn sid(&self, at: usize) -> Sid {
+        Sid(self.0[at].parse().unwrap_or_else(|_| panic!("no server {:?}", self.0[at])))
+    }
+    fn sids(&self) -> Vec<Sid> {
+        self.0[1..].iter().filter_map(|word| word.parse().ok()).map(Sid).collect()
+    }
+    fn conn(&self) -> ConnId {
+        ConnId(self.0[1].strip_prefix('c').unwrap().parse().unwrap())
+    }
+    fn direction(&self, at: usize) -> (Sid, Sid) {
+        let (from, to) = self.0[at].split_once('>').unwrap();
+        (Sid(from.parse().unwrap()), Sid(to.parse().unwrap()))
+    }
+}
+
+fn open(words: &Words<'_>) -> World {
+    let observers: Vec<i64> =
+        words.value("observers").map_or(vec![], |list| list.split(',').map(|n| n.parse().unwrap()).collect());
+    let mut text = String::new();
+    for Sid(n) in words.sids() {
+        writeln!(text, "server.{n}=h{n}:1:2:participant").unwrap();
+    }
+    for n in observers {
+        writeln!(text, "server.{n}=h{n}:1:2:observer").unwrap();
+    }
+    for (i, group) in words.value("groups").into_iter().flat_map(|groups| groups.split(',')).enumerate() {
+        writeln!(text, "group.{}={group}", i + 1).unwrap();
+    }
+    let mut options = Options::default();
+    options.window_bytes = words.number("window", options.window_bytes);
+    options.backlog_max = words.number("backlog", options.backlog_max);
+    options.held_max = words.number("held", options.held_max);
+    if words.value("logs") == Some("never") {
+        options.log_share = LogShare::Never;
+    }
+    if words.value("syncs") == Some("snapshot") {
+        options.sync_choice = SyncChoice::Snapshot;
+    }
+    if words.value("reads") == Some("unconfirmed") {
+        options.sync_reads = SyncReads::Unconfirmed;
+    }
+    if words.value("leader") == Some("serves-nobody") {
+        options.leader_serves = ClientService::Closed;
+    }
+    World::new(QuorumConfig::parse(&text).unwrap(), options)
+}
+
+fn run(world: &mut Option<World>, command: &str) {
+    let words = Words::of(command);
+    if words.0[0] == "ensemble" {
+        *world = Some(open(&words));
+        return;
+    }
+    let world = world.as_mut().expect("a conversation begins with `ensemble`");
+    if let Some(rest) = command.strip_prefix("silently ") {
+        let said = world.said.clone();
+        obey(world, &Words::of(rest));
+        world.run();
+        world.said = said;
+        return;
+    }
+    obey(world, &words);
+    world.run();
+}
+
+fn obey(world: &mut World, words: &Words<'_>) {
+    if let Some(ms) = words.0[0].strip_prefix('+') {
+        return world.pass(ms.parse().unwrap());
+    }
+    match (words.0[0], words.0.get(1).copied().unwrap_or_default()) {
+        ("start", _) => words.sids().into_iter().for_each(|sid| world.start(sid)),
+        ("crash" | "power", _) => {
+            for sid in words.sids() {
+                let all = if words.0[0] == "crash" { usize::MAX } else { 0 };
+                world.crash(sid, words.number("keep", all));
+            }
+        }
+        ("elect", _) => elect(world, words.number("max", 60_000)),
+        ("connect", _) => {
+            let timeout_ms = words.number("timeout", 4000) as i32;
+            world.connect(words.sid(2), words.conn(), SessionAsk::New { timeout_ms });
+        }
+        ("reattach", _) => {
+            let session = session(world, words.0[3]);
+            world.connect(words.sid(2), words.conn(), SessionAsk::Reattach { session, timeout_ms: 4000 });
+        }
+        ("touch", _) => {
+            let session = session(world, words.0[2]);
+            world.touch(words.sid(1), session);
+        }
+        ("create" | "set" | "delete" | "sync" | "close" | "undecodable", _) => request(world, words),
+        ("cut", _) => world.cut(words.sid(1), words.sid(2)),
+        ("heal", _) => world.heal(words.sid(1), words.sid(2)),
+        ("hold", "disk") => world.servers.get_mut(&words.sid(2)).unwrap().disk_held = true,
+        ("release", "disk") => world.servers.get_mut(&words.sid(2)).unwrap().disk_held = false,
+        ("hold", "tree") => world.servers.get_mut(&words.sid(2)).unwrap().apply_held = true,
+        ("release", "tree") => world.servers.get_mut(&words.sid(2)).unwrap().apply_held = false,
+        ("hold", _) => drop(world.held.insert(words.direction(1))),
+        ("release", _) => drop(world.held.remove(&words.direction(1))),
+        ("disk", _) => {
+            for _ in 0..words.0.get(2).map_or(1, |n| n.parse().unwrap()) {
+                world.choose(Choice::Disk(words.sid(1)));
+            }
+        }
+        ("status", _) => status(world),
+        ("disks", _) => disks(world),
+        ("verbose", _) => world.verbose = true,
+        ("quiet", _) => world.verbose = false,
+        (other, _) => panic!("no command {other:?}"),
+    }
+}
+
+fn elect(world: &mut World, max_ms: usize) {
+    let until = world.now.millis() + max_ms as u64;
+    world.run();
+    while !world.running().iter().all(|sid| world.replica(*sid).standing().phase == Phase::Broadcast) {
+        assert!(world.now.millis() < until, "no leader within {max_ms} ms:\n{}", world.said);
+        world.pass(50);
+    }
+}
+
+fn session(world: &World, name: &str) -> SessionId {
+    world.sessions[name.strip_prefix('s').unwrap().parse::<usize>().unwrap() - 1]
+}
+
+fn request(world: &mut World, words: &Words<'_>) {
+    let conn = words.conn();
+    let Some(home) = world.home(conn) else {
+        return world.say(&format!("{} is not connected", show::conn(conn)));
+    };
+    let path = words.0.iter().find(|word| word.starts_with('/')).copied().unwrap_or_default();
+    let (path, times) = path.split_once('*').map_or((path, 1), |(path, n)| (path, n.parse().unwrap()));
+    for i in 0..times {
+        let path = if times > 1 { format!("{path}{i}") } else { path.into() };
+        let path = path.as_str();
+        let op = match words.0[0] {
+            "create" => {
+                let flags = i32::from(words.0.contains(&"ephemeral"));
+                Request::Create(CreateRequest {
+                    path: path.into(),
+                    data: None,
+                    acl: vec![Acl::world(31)],
+                    flags,
+                })
+            }
+            "set" => Request::SetData(SetDataRequest { path: path.into(), data: None, version: -1 }),
+            "delete" => Request::Delete(DeleteRequest { path: path.into(), version: -1 }),
+            "sync" => Request::Sync(SyncRequest { path: Some("/".into()) }),
+            "close" => Request::CloseSession,
+            _ => {
+                let session = world.up(home).conns[&conn].unwrap();
+                let body = RequestBody::Refused(OpError::MarshallingError);
+                return world.request(home, conn, session, body);
+            }
+        };
+        world.op(home, conn, op);
+    }
+}
+
+fn status(world: &mut World) {
+    for sid in world.running() {
+        let r = world.replica(sid);
+        let epochs = r.epochs().unwrap();
+        let said = format!(
+            "{sid}: {}, epochs {}/{}, logged {} durable {} committed {} applied {}{}",
+            show::standing(&r.standing()),
+            epochs.accepted,
+            epochs.current,
+            r.last_logged(),
+            r.last_durable(),
+            r.last_committed(),
+            r.last_applied(),
+            if r.faults() > 0 { format!(", {} faults", r.faults()) } else { String::new() },
+        );
+        world.say(&said);
+    }
+}
+
+fn disks(world: &mut World) {
+    for sid in world.servers.keys().copied().collect::<Vec<_>>() {
+        let image = &world.servers[&sid].disk.image;
+        let snapshots: Vec<_> = image.snapshots.keys().map(|zxid| zxid.to_string()).collect();
+        let log = match (image.log.first(), image.log.last()) {
+            (Some(first), Some(last)) => format!("{} to {}", first.zxid, last.zxid),
+            _ => "empty".into(),
+        };
+        let said = format!(
+            "{sid}: snapshots {}, log {log}, epochs {:?}/{:?}",
+            snapshots.join(" "),
+            image.accepted.unwrap_or_default(),
+            image.current.unwrap_or_default()
+        );
+        world.say(&said);
+    }
+}
