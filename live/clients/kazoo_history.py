@@ -16,7 +16,7 @@ def main(address, number):
     zk.create(f"{top}/private", b"x", acl=[make_digest_acl("alice", "secret", all=True)])
     zk.create(f"{top}/\u96ea", "donn\u00e9es".encode())
     zk.create(f"{top}/empty", b"")
-    for n in range(60):
+    for n in range(120):
         zk.create(f"{top}/s-", bytes([n]) * n, sequence=True)
     for n in range(20):
         zk.set(f"{top}/empty", os.urandom(n * 50))

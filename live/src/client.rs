@@ -1,9 +1,10 @@
 //! Client programs in other languages, run to their end.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -60,7 +61,7 @@ pub fn run(command: Command, input: &str) -> Result<String> {
 }
 
 /// Runs a client to its end, whatever its exit status.
-pub fn run_any(mut command: Command, input: &str) -> Result<Output> {
+fn run_any(mut command: Command, input: &str) -> Result<Output> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
     let mut stdin = child.stdin.take().context("stdin was piped")?;
@@ -70,12 +71,54 @@ pub fn run_any(mut command: Command, input: &str) -> Result<Output> {
     end_in_time(child, &command)
 }
 
-/// A client that takes commands as they come.
-pub fn interactive(command: &mut Command) -> Result<(Child, ChildStdin)> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
-    let stdin = child.stdin.take().context("stdin was piped")?;
-    Ok((child, stdin))
+/// A client that takes commands as they come. It never outlives this, and gets [`PATIENCE`] for every line it prints.
+#[derive(Debug)]
+pub struct Conversation {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Conversation {
+    /// Starts it; what it prints on its standard output is the conversation.
+    pub fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let stdin = child.stdin.take().context("stdin was piped")?;
+        let stdout = BufReader::new(child.stdout.take().context("stdout was piped")?);
+        let (tell, lines) = channel();
+        // Ends with the client's output, or when nobody listens any more.
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Ok(Self { child, stdin, lines })
+    }
+
+    /// The next line; `None` when it has closed its output.
+    pub fn line(&mut self) -> Result<Option<String>> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => bail!("the client has said nothing for {PATIENCE:?}"),
+        }
+    }
+
+    /// Says a line to it.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        Ok(writeln!(self.stdin, "{line}")?)
+    }
+
+    /// Its exit status, once it has closed its output.
+    pub fn end(mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
 }
 
 fn end_in_time(child: Child, command: &Command) -> Result<Output> {
