@@ -11,7 +11,7 @@ use zk_core::wire::client::op;
 
 use super::args::{Created, Loop, Operation, Plan};
 use super::latency::{Latencies, Summary};
-use super::run::Findings;
+use super::run::{Cost, Findings};
 
 /// Everything that is worth keeping of a run. Times of CPU and latencies are in microseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -50,6 +50,8 @@ pub(super) struct Report {
     /// Absent if the servers' processes cannot be seen.
     server: Option<ServerCost>,
     client: ClientCost,
+    /// Cores that this machine spent on anything but client and server: what disturbed the measurement.
+    other_cores: Option<f64>,
     lost_sessions: Vec<String>,
 }
 
@@ -109,6 +111,7 @@ impl Report {
             latency_us_by_kind: by_kind(&found.latencies),
             server: server_cost(found, pids, rates),
             client: ClientCost { cpu_us_per_operation: own, cores: own_cores },
+            other_cores: other_cpu(&found.opened, &found.closed).map(|cpu| rates(cpu).1),
             lost_sessions: losses.to_vec(),
         }
     }
@@ -165,6 +168,16 @@ fn server_cost(found: &Findings, pids: &[u32], rates: impl Fn(Duration) -> (f64,
     })
 }
 
+/// CPU time of everybody else between two moments. The sources count in different ways; less than nothing is nothing.
+fn other_cpu(opened: &Cost, closed: &Cost) -> Option<Duration> {
+    let machine = closed.machine?.checked_sub(opened.machine?)?;
+    let servers = closed
+        .servers
+        .zip(opened.servers)
+        .map_or(Duration::ZERO, |(after, before)| after.saturating_sub(before));
+    Some(machine.saturating_sub(closed.own - opened.own).saturating_sub(servers))
+}
+
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let pace = self.rate.map_or_else(|| "closed loop".into(), |rate| format!("{rate} due per second"));
@@ -196,6 +209,9 @@ impl Display for Report {
             None => writeln!(f, "server       its process cannot be seen (see --pid)")?,
         }
         writeln!(f, "client       {}", self.client)?;
+        if let Some(cores) = self.other_cores {
+            writeln!(f, "others       {cores:.2} cores of this machine")?;
+        }
         for (phase, errors) in [("warm-up", &self.warm_up_errors), ("", &self.errors)] {
             for (name, count) in errors {
                 writeln!(f, "ERROR        {count} × {name} {phase}")?;

@@ -55,6 +55,8 @@ pub(super) struct Cost {
     pub(super) servers: Option<Duration>,
     /// Their resident memory, bytes.
     pub(super) resident: Option<u64>,
+    /// CPU time of this machine.
+    pub(super) machine: Option<Duration>,
 }
 
 impl Cost {
@@ -68,6 +70,7 @@ impl Cost {
             own: usage::own_cpu(),
             servers: cpu.ok().filter(|_| seen),
             resident: resident.ok().filter(|_| seen),
+            machine: usage::machine_cpu().ok(),
         }
     }
 }

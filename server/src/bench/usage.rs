@@ -27,6 +27,25 @@ pub(super) fn resident(pid: u32) -> Result<u64> {
     resident_kib(&status).map(|kib| kib * 1024).with_context(|| format!("/proc/{pid}/status: no VmRSS"))
 }
 
+/// CPU time that this machine has spent on anything so far, all processors together, with what its host took from it.
+pub(super) fn machine_cpu() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat").context("/proc/stat")?;
+    let ticks = busy_ticks(&stat).with_context(|| format!("/proc/stat: no CPU times in {stat:?}"))?;
+    Ok(Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64))
+}
+
+/// user + nice + system + steal of the line of all processors. Interrupts are left out: most are our own traffic.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let fields: Vec<u64> = stat
+        .strip_prefix("cpu ")?
+        .lines()
+        .next()?
+        .split_ascii_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
+    Some(fields.get(..3)?.iter().sum::<u64>() + fields.get(7)?)
+}
+
 fn read(pid: u32, name: &str) -> Result<String> {
     fs::read_to_string(format!("/proc/{pid}/{name}")).with_context(|| format!("server process {pid}"))
 }
@@ -113,6 +132,14 @@ mod tests {
         assert_eq!(cpu_ticks(stat), Some(300));
         assert_eq!(cpu_ticks("7 (java) S 1 2"), None);
         assert_eq!(cpu_ticks(""), None);
+    }
+
+    #[test]
+    fn the_machine_s_cpu_time_leaves_waiting_out() {
+        let stat = "cpu  100 20 3 9999 888 77 66 5 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(busy_ticks(stat), Some(128));
+        assert_eq!(busy_ticks("cpu  1 2 3\n"), None);
+        assert!(machine_cpu().expect("Linux") > Duration::ZERO);
     }
 
     #[test]

@@ -18,8 +18,6 @@ pub(super) struct Machine {
     pub(super) kernel: String,
     /// Type and device of the file system that the data directories are on.
     pub(super) file_system: String,
-    /// Load average of the minute before the comparison: what else went on.
-    pub(super) load_before: f64,
     /// Zoarium's commit, with `-dirty` if the work tree had changes.
     pub(super) commit: String,
     pub(super) java: String,
@@ -39,7 +37,6 @@ impl Machine {
             memory_gib: kib.div_ceil(1 << 20),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
             file_system: file_system(&fs::read_to_string("/proc/self/mounts")?, dir)?,
-            load_before: first_word(&fs::read_to_string("/proc/loadavg")?)?.parse()?,
             commit: output(&["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])?,
             java: first_line(&output(&["java", "--version"])?),
             zookeeper: output(&["dpkg-query", "-f", "${Package} ${Version}", "-W", "libzookeeper-java"])?,

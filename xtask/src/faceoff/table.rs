@@ -81,15 +81,10 @@ fn place(out: &mut String, results: &Results) -> Result<()> {
     writeln!(out, "Taken with `{}` at commit {}.\n", results.command, machine.commit)?;
     writeln!(
         out,
-        "- Machine: {}, {} cores, {} GiB; Linux {}; data on {}; load average {} at the start.",
-        machine.cpu,
-        machine.cores,
-        machine.memory_gib,
-        machine.kernel,
-        machine.file_system,
-        machine.load_before
+        "- Machine: {}, {} cores, {} GiB; Linux {}; data on {}.",
+        machine.cpu, machine.cores, machine.memory_gib, machine.kernel, machine.file_system
     )?;
-    writeln!(out, "- Java: {} (Debian), {}, `{}`.", machine.zookeeper, machine.java, JVM.join(" "))?;
+    writeln!(out, "- Java: {} (Debian), {}.", machine.zookeeper, machine.java)?;
     let lines: Vec<&str> = ZOO_CFG.lines().collect();
     writeln!(
         out,
@@ -103,9 +98,16 @@ fn speed(out: &mut String, results: &Results) -> Result<()> {
     writeln!(
         out,
         "Medians of {} rounds (minimum–maximum). {} s each after {} s of warm-up; 1 KiB of data, 1000 paths. \
-         The ratio is Zoarium / Java, round by round.\n",
-        results.rounds, results.seconds, results.warm_up_seconds
+         Java's heap: `{}`. The ratio is Zoarium / Java, round by round.\n",
+        results.rounds,
+        results.seconds,
+        results.warm_up_seconds,
+        JVM.join(" ")
     )?;
+    let others: Vec<f64> = results.runs.iter().filter_map(|run| run.report["other_cores"].as_f64()).collect();
+    if let Some(others) = Spread::of(others) {
+        writeln!(out, "Other programs used {} of the machine's cores meanwhile.\n", others.text())?;
+    }
     let header: Vec<String> = results.servers.iter().map(ToString::to_string).collect();
     let both = results.servers.len() == 2;
     let ratio = if both { " | ratio" } else { "" };
@@ -205,7 +207,7 @@ mod tests {
     fn run(round: u32, server: Contestant, speed: f64) -> Run {
         let latency = json!({"p50": 1.0, "p99": 2.0, "p999": 3.0});
         let report = json!({
-            "operations_per_second": speed, "server": {"cpu_us_per_operation": 10.0}, "latency_us": latency,
+            "other_cores": 0.25, "operations_per_second": speed, "server": {"cpu_us_per_operation": 10.0}, "latency_us": latency,
         });
         Run { round, server, cell: "get-64".into(), report }
     }
@@ -219,7 +221,6 @@ mod tests {
                 memory_gib: 24,
                 kernel: "6.1".into(),
                 file_system: "ext4 on /dev/a".into(),
-                load_before: 0.5,
                 commit: "abc".into(),
                 java: "openjdk 17".into(),
                 zookeeper: "libzookeeper-java 3.8.0".into(),
@@ -266,6 +267,7 @@ mod tests {
         let text = markdown(&results).expect("a table");
         assert!(text.contains("| operations/s | 7.00 |\n"), "{text}");
         assert!(!text.contains("| ratio |"), "{text}");
+        assert!(text.contains("Other programs used 0.25 of"), "{text}");
     }
 
     #[test]
