@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::text::Text;
 use zk_core::wire::client::{
-    AuthPacket, ConnectRequest, ConnectResponse, ReplyHeader, SetWatches, WatcherEvent, op, xid,
+    AuthPacket, ConnectRequest, ConnectResponse, DeleteRequest, ReplyHeader, SetWatches, WatcherEvent, op, xid,
 };
 use zk_core::wire::framing::{FrameReader, put_frame, put_request};
 use zk_core::wire::jute::{Jute, Reader};
@@ -88,6 +88,8 @@ pub struct Client {
     /// No new operations; it pings on, and waits for what is under way.
     pub quiet: bool,
     silent_until: Time,
+    /// Sequential nodes that it made lately, to be deleted again.
+    made: VecDeque<Text>,
 }
 
 /// A frame that a server may send.
@@ -121,6 +123,7 @@ impl Client {
             expired: 0,
             quiet: false,
             silent_until: Time(0),
+            made: VecDeque::new(),
         }
     }
 
@@ -318,6 +321,11 @@ impl Client {
         let decoded = request.as_ref().filter(|_| header.err == 0).map(|request| {
             Reply::decode(request.op(), reader.rest()).ok().flatten().expect("servers send whole replies")
         });
+        if let (Some(Request::Create(asked)), Some(Reply::Create(made))) = (request.as_deref(), &decoded)
+            && asked.flags & 2 != 0
+        {
+            self.made.push_back(made.path.clone());
+        }
         let ReplyHeader { xid, zxid, err } = header;
         acts.push(Act::Tell(Seen::Replied { xid, zxid, err, reply: decoded }));
         let Some(request) = request else { return };
@@ -390,6 +398,11 @@ impl Client {
             return;
         }
         let requests = match workload::draw(&self.workload, dice, self.entity, self.operations) {
+            // What has no end of names must not grow without end.
+            Operation::One(request) if matches!(*request, Request::Delete(_)) && !self.made.is_empty() => {
+                let path = self.made.pop_front().expect("tested");
+                [Some(Arc::new(Request::Delete(DeleteRequest { path, version: -1 }))), Some(request)]
+            }
             Operation::One(request) => [Some(request), None],
             Operation::Two(first, second) => [Some(first), Some(second)],
         };

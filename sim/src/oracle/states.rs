@@ -75,8 +75,8 @@ struct Version {
 pub struct States {
     /// Versions by path, oldest first; the root is `""`.
     nodes: BTreeMap<Text, Arc<Vec<Version>>>,
-    /// Names that a node's children ever had.
-    names: BTreeMap<Text, Arc<BTreeSet<Text>>>,
+    /// Names that a node's children ever had, each with the zxids at which it came and went in turn.
+    names: BTreeMap<Text, Arc<BTreeMap<Text, Vec<Zxid>>>>,
     owned: BTreeMap<SessionId, BTreeSet<Text>>,
     sessions: BTreeMap<SessionId, Life>,
     last: Zxid,
@@ -148,10 +148,9 @@ impl States {
 
     /// Names of the children then, sorted.
     pub fn children_at(&self, path: &str, at: Zxid) -> Vec<Text> {
-        let parent = key(path);
-        let Some(names) = self.names.get(parent.as_bytes()) else { return Vec::new() };
-        let there = |name: &&Text| self.node_at(&format!("{parent}/{name}"), at).is_some();
-        names.iter().filter(there).cloned().collect()
+        let Some(names) = self.names.get(key(path).as_bytes()) else { return Vec::new() };
+        let there = |turns: &[Zxid]| turns.iter().take_while(|turn| **turn <= at).count() % 2 == 1;
+        names.iter().filter(|(_, turns)| there(turns)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Paths that are there now with their nodes, sorted; the root is `""`.
@@ -216,9 +215,11 @@ impl States {
         }
         self.count = self.count - usize::from(before.is_some()) + usize::from(node.is_some());
         self.own(&path, before.as_deref(), node.as_ref());
-        if let (None, Some((parent, name))) = (&before, path.rsplit_once('/')) {
-            let names = self.names.entry(Text::from(parent)).or_default();
-            Arc::make_mut(names).insert(Text::from(name));
+        if before.is_some() != node.is_some()
+            && let Some((parent, name)) = path.rsplit_once('/')
+        {
+            let names = Arc::make_mut(self.names.entry(Text::from(parent)).or_default());
+            names.entry(Text::from(name)).or_default().push(self.last);
         }
         let version = Version { at: self.last, node: node.map(Arc::new) };
         Arc::make_mut(self.nodes.entry(path).or_default()).push(version);
