@@ -51,6 +51,7 @@ pub fn visit(scenario: &Scenario, seed: u64, first: u64, step: u64) -> Result<Re
 /// Plays one crash: from this world on it comes at this boundary.
 pub fn crash_and_play_on(mut runner: Runner, boundary: u64, loss: Loss) -> Verdict {
     runner.world.nodes[0].crash_at = Some((boundary, loss));
+    runner.injected = true;
     let until = runner.world.now.plus(PLAY_ON_NS);
     let outcome = runner.go(until, |_| false).and_then(|_| runner.phase_two());
     match outcome {
