@@ -313,13 +313,14 @@ impl Node {
                 return Ok(());
             }
         };
-        self.check_recovered(&recovered, cx)?;
         for op in &recovered.repairs {
             self.boundary()?;
             if let Err(error) = self.disk.run(op) {
                 return Err(Stop::Fatal(format!("repair: {error}")));
             }
         }
+        self.boundary()?;
+        self.check_recovered(&recovered, cx)?;
         self.tell_recovered(&recovered, cx);
         let seed = cx.dice.draw(Site::ReplicaSeed, self.id);
         let now = self.clock.now(cx.at);

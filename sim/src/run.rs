@@ -151,6 +151,7 @@ impl Runner {
     /// Everything is healed; the world becomes well again, and then quiet.
     pub fn phase_two(&mut self) -> Result<(), Verdict> {
         self.faults.heal(&mut self.world);
+        setup::add_probe(&mut self.world);
         let bound = self.world.now.plus(self.heal_within.0);
         let commits = self.world.commits.len();
         let well = |world: &World| {
@@ -159,7 +160,7 @@ impl Runner {
                     .seats
                     .iter()
                     .all(|seat| seat.client.is_connected() || seat.client.is_silent(world.now))
-                && (world.commits.len() > commits || world.seats.is_empty())
+                && world.commits.len() > commits + PROBE_COMMITS
         };
         if !self.go(bound, well)? {
             return Err(self.not_well(commits));
@@ -296,6 +297,9 @@ impl Runner {
         verdict
     }
 }
+
+/// A session and a few writes.
+const PROBE_COMMITS: usize = 3;
 
 fn held_by_silent(world: &World, session: zk_core::ids::SessionId) -> bool {
     world.seats.iter().any(|seat| seat.client.is_silent(world.now) && seat.client.session() == Some(session))

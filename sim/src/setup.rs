@@ -244,3 +244,17 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
     }
     Ok(())
 }
+
+/// A client that begins to write when everything is healed: what a new user would see.
+pub fn add_probe(world: &mut World) {
+    let workload = Workload {
+        clients: 1,
+        mix: Mix { create: 1, set: 1, ..Mix::NONE },
+        think: Duration::from_millis(10),
+        ..Workload::default()
+    };
+    let entity = world.seats.len() as u32;
+    let servers = world.nodes.len() as u32;
+    let probe = Client::new(entity, Arc::new(workload), servers, world.now, &mut world.dice);
+    world.add_client(probe);
+}

@@ -43,6 +43,8 @@ pub(super) struct Due {
     pub kind: i32,
     /// The node.
     pub path: Text,
+    /// Its place among the triggers of one zxid.
+    place: usize,
 }
 
 /// One connection's watches.
@@ -75,13 +77,14 @@ impl Watching {
         // What has happened since then is due already. Two reads may have set the same watch: it fires once.
         for i in commits.after(at)..commits.len() {
             let commit = commits.get(i).expect("an index below the length");
-            let event = commit.told.iter().find_map(|told| event_for(registry, &path, told));
-            if let Some((kind, seen_before)) = event {
+            let mut events = commit.told.iter().enumerate();
+            let event = events.find_map(|(i, told)| event_for(registry, &path, told).map(|event| (i, event)));
+            if let Some((i, (kind, part, seen_before))) = event {
                 let zxid = commit.txn.header.zxid;
                 let seen_at = if seen_before { Zxid(zxid.0 - 1) } else { zxid };
-                let due = Due { zxid, kind, path: path.clone() };
-                if !self.due.contains(&due) {
-                    self.owe(zxid, kind, path, seen_at, commits);
+                let same = |due: &Due| (due.zxid, due.kind, &due.path) == (zxid, kind, &path);
+                if !self.due.iter().any(same) {
+                    self.owe(Due { zxid, kind, path, place: 3 * i + part }, seen_at, commits);
                 }
                 return;
             }
@@ -91,7 +94,7 @@ impl Watching {
 
     /// A commit's changes, for every connection.
     pub(super) fn fire(&mut self, zxid: Zxid, told: &[Told], commits: &Commits) {
-        for (kind, path) in told {
+        for (i, (kind, path)) in told.iter().enumerate() {
             let (data_event, parent) = match kind {
                 ChangeKind::Created => (event::CREATED, Some(parent_of(path))),
                 ChangeKind::Deleted => (event::DELETED, Some(parent_of(path))),
@@ -101,15 +104,15 @@ impl Watching {
             let seen_at = if *kind == ChangeKind::Deleted { Zxid(zxid.0 - 1) } else { zxid };
             let heard = self.take(Registry::Data, path, zxid);
             if heard {
-                self.owe(zxid, data_event, path.clone(), seen_at, commits);
+                self.owe(Due { zxid, kind: data_event, path: path.clone(), place: 3 * i }, seen_at, commits);
             }
             if *kind == ChangeKind::Deleted && self.take(Registry::Child, path, zxid) && !heard {
-                self.owe(zxid, event::DELETED, path.clone(), seen_at, commits);
+                self.owe(Due { zxid, kind: event::DELETED, path: path.clone(), place: 3 * i + 1 }, seen_at, commits);
             }
             if let Some(parent) = parent
                 && self.take(Registry::Child, &parent, zxid)
             {
-                self.owe(zxid, event::CHILDREN_CHANGED, parent, zxid, commits);
+                self.owe(Due { zxid, kind: event::CHILDREN_CHANGED, path: parent, place: 3 * i + 2 }, zxid, commits);
             }
         }
     }
@@ -124,11 +127,11 @@ impl Watching {
         stood
     }
 
-    fn owe(&mut self, zxid: Zxid, kind: i32, path: Text, seen_at: Zxid, commits: &Commits) {
+    fn owe(&mut self, due: Due, seen_at: Zxid, commits: &Commits) {
         let readable = |node: &super::states::Node| may(&node.acl, perms::READ, &self.identities);
-        if commits.states().node_at(&path, seen_at).is_none_or(|node| readable(node)) {
-            let at = self.due.partition_point(|due| due.zxid <= zxid);
-            self.due.insert(at, Due { zxid, kind, path });
+        if commits.states().node_at(&due.path, seen_at).is_none_or(|node| readable(node)) {
+            let at = self.due.partition_point(|other| (other.zxid, other.place) <= (due.zxid, due.place));
+            self.due.insert(at, due);
         }
     }
 
@@ -138,13 +141,10 @@ impl Watching {
             self.caught_up.push((kind, path));
             return Ok(());
         }
-        let found = Due { zxid, kind, path };
         let expected = self.due.pop_front();
-        ensure(expected.as_ref() == Some(&found), Invariant::I36, || {
-            format!(
-                "{found:?} came, {} was due",
-                expected.map_or_else(|| "nothing".to_owned(), |due| format!("{due:?}"))
-            )
+        let came = |due: &Due| (due.zxid, due.kind, &due.path) == (zxid, kind, &path);
+        ensure(expected.as_ref().is_some_and(came), Invariant::I36, || {
+            format!("event {kind} of {path} at {zxid} came, {expected:?} was due")
         })
     }
 
@@ -203,14 +203,16 @@ impl Watching {
     }
 }
 
-/// The event that a change means to a watch, and whether it is seen with the ACL from before the change.
-fn event_for(registry: Registry, path: &Text, (kind, changed): &Told) -> Option<(i32, bool)> {
+/// The event that a change means to a watch, its place among the change's triggers, and whether it is seen with the ACL
+/// from before the change.
+fn event_for(registry: Registry, path: &Text, (kind, changed): &Told) -> Option<(i32, usize, bool)> {
     match (registry, kind) {
-        (Registry::Data, ChangeKind::Created) if changed == path => Some((event::CREATED, false)),
-        (Registry::Data, ChangeKind::DataChanged) if changed == path => Some((event::DATA_CHANGED, false)),
-        (_, ChangeKind::Deleted) if changed == path => Some((event::DELETED, true)),
+        (Registry::Data, ChangeKind::Created) if changed == path => Some((event::CREATED, 0, false)),
+        (Registry::Data, ChangeKind::DataChanged) if changed == path => Some((event::DATA_CHANGED, 0, false)),
+        (Registry::Data, ChangeKind::Deleted) if changed == path => Some((event::DELETED, 0, true)),
+        (Registry::Child, ChangeKind::Deleted) if changed == path => Some((event::DELETED, 1, true)),
         (Registry::Child, ChangeKind::Created | ChangeKind::Deleted) if parent_of(changed) == *path => {
-            Some((event::CHILDREN_CHANGED, false))
+            Some((event::CHILDREN_CHANGED, 2, false))
         }
         _ => None,
     }

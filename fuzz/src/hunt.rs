@@ -1,0 +1,65 @@
+//! Many drafts on all cores; the first failure is shrunk and written down.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use zk_sim::run::Verdict;
+use zk_sim::sweep::{Totals, parallel};
+
+use crate::draft::Draft;
+use crate::shrink::shrink;
+
+/// A failure, small and on the disk.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The seed that failed.
+    pub seed: u64,
+    /// How it failed.
+    pub verdict: Verdict,
+    /// The scenario file.
+    pub file: PathBuf,
+    /// What is left of it.
+    pub faults: usize,
+    /// What is left of it.
+    pub operations: u64,
+}
+
+/// How long a failure is shrunk.
+const SHRINK_BUDGET: Duration = Duration::from_secs(60);
+
+/// Runs the drafts of seeds `first..first + n`; `each` hears of every run's end.
+pub fn hunt(first: u64, n: u64, out: &Path, each: &(dyn Fn() + Sync)) -> Result<(Totals, Vec<Found>), String> {
+    let totals = Mutex::new(Totals::default());
+    parallel(n as usize, |i| {
+        let seed = first + i as u64;
+        let run = Draft::draw(seed).run();
+        totals.lock().expect("no run panics while it adds").add(seed, &run);
+        each();
+        Ok(())
+    })?;
+    let totals = totals.into_inner().expect("no run panicked while it added");
+    let mut found: Vec<Found> = Vec::new();
+    for (seed, verdict) in &totals.failures {
+        // One of each kind is enough to begin with.
+        if found.iter().all(|other| other.verdict.kind() != verdict.kind()) && found.len() < 3 {
+            found.push(write_down(*seed, verdict, out)?);
+        }
+    }
+    Ok((totals, found))
+}
+
+fn write_down(seed: u64, verdict: &Verdict, out: &Path) -> Result<Found, String> {
+    let kind = verdict.kind();
+    let draft = Draft::draw(seed);
+    let small = shrink(&draft, SHRINK_BUDGET, |candidate| candidate.run().verdict.kind() == kind);
+    let verdict = small.run().verdict;
+    let title = format!("{kind}, found by seed {seed}");
+    let text = small.to_toml(&title, &format!("Before it was mended: {verdict:?}"));
+    let file = out.join(format!("{}-{seed:x}.toml", kind.to_lowercase()));
+    let io = |error| format!("{}: {error}", file.display());
+    std::fs::create_dir_all(out).map_err(io)?;
+    std::fs::write(&file, text).map_err(io)?;
+    let operations = small.workloads.iter().map(|load| load.clients * load.operations).sum();
+    Ok(Found { seed, verdict, file, faults: small.faults.len(), operations })
+}
