@@ -300,6 +300,42 @@ fn a_write_that_was_cut_at_any_byte_is_dropped() {
 }
 
 #[test]
+fn whatever_sectors_of_a_batch_are_lost_it_is_a_torn_tail_wherever_it_begins() {
+    const SECTOR: usize = 512;
+    let end_of = |size: usize| {
+        let (mut writer, mut memory) = founded(CONFIG);
+        let mut ops = Vec::new();
+        writer.append(&[size], &mut ops);
+        memory.run(&ops);
+        let (at, len) = place(&mut memory, "log.1", 0);
+        (writer, memory, at + len)
+    };
+    let (_, _, plain) = end_of(0);
+    for begins_at in SECTOR - 20..SECTOR + 4 {
+        let (mut writer, mut memory, begin) = end_of((SECTOR + begins_at - plain % SECTOR) % SECTOR);
+        assert_eq!(begin % SECTOR, begins_at % SECTOR);
+        let before = memory.bytes(&log("log.1")).clone();
+        let mut ops = Vec::new();
+        writer.append(&[300, 700], &mut ops);
+        memory.run(&ops);
+        let after = memory.bytes(&log("log.1")).clone();
+        let changed: Vec<usize> = (0..after.len().div_ceil(SECTOR))
+            .filter(|s| after[s * SECTOR..].iter().take(SECTOR).ne(before[s * SECTOR..].iter().take(SECTOR)))
+            .collect();
+        for lost in 0..1_u32 << changed.len() {
+            let mut cut = memory.clone();
+            for (_, sector) in changed.iter().enumerate().filter(|(n, _)| lost >> n & 1 == 1) {
+                let (from, to) = (sector * SECTOR, ((sector + 1) * SECTOR).min(before.len()));
+                cut.bytes(&log("log.1"))[from..to].copy_from_slice(&before[from..to]);
+            }
+            let found = recover(&mut cut, &CONFIG)
+                .unwrap_or_else(|fault| panic!("begins at {begins_at}, lost {lost:#b}: {fault}"));
+            assert!(found.last_zxid >= Zxid(1) && (lost != 0 || found.last_zxid == Zxid(3)));
+        }
+    }
+}
+
+#[test]
 fn what_was_read_from_the_page_cache_is_durable_before_it_is_shown() {
     let (mut writer, mut memory) = founded(CONFIG);
     let mut ops = Vec::new();

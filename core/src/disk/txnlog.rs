@@ -223,10 +223,17 @@ impl<'a, V: Vfs> LogReader<'a, V> {
     fn judge_zeros(&mut self, offset: u64) -> Result<LogEnd, DiskFault> {
         let Some((first, last)) = self.content_after(offset)? else { return Ok(LogEnd::Clean) };
         // Within the first twelve bytes only the high half of the checksum may be zero in a record that was written.
-        let lost = first >= offset + 8 || first / SECTOR > offset / SECTOR;
+        let lost =
+            first >= offset + 8 || first / SECTOR > offset / SECTOR || self.is_cut_in_its_length(offset)?;
         let cut_in_its_head = last < offset + 12;
         let torn = cut_in_its_head || lost && last - offset < BATCH_MAX;
         self.torn_if(torn, offset, "zeros, and records behind them")
+    }
+
+    /// The length may be what a lost sector held: the record's head reaches into one in which there is nothing.
+    fn is_cut_in_its_length(&mut self, offset: u64) -> Result<bool, DiskFault> {
+        let next = (offset / SECTOR + 1) * SECTOR;
+        Ok(next < offset + 12 && self.read(next, SECTOR as usize)?.iter().all(|b| *b == 0))
     }
 
     /// A record does not check out: torn if its end, or one of its sectors, was never written.
