@@ -331,10 +331,7 @@ impl Faults {
         let node = &mut world.nodes[id as usize - 1];
         match action.fsync.as_deref() {
             Some("eio") => node.disk.faults.fail_syncs = times,
-            Some("lie") => {
-                node.disk.faults.lying = true;
-                node.disk.note_destroyed();
-            }
+            Some("lie") => node.disk.faults.lying = true,
             Some("slow") => node.slow_syncs(action.factor.unwrap_or(20).into()),
             _ => {}
         }
