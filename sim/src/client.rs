@@ -331,6 +331,8 @@ impl Client {
         let Some(request) = request else { return };
         self.remember_watch(&request, err);
         if matches!(*request, Request::CloseSession) {
+            // What was asked behind it is not answered.
+            self.waiting.clear();
             self.session = None;
             self.watches = Default::default();
             self.last_zxid = Zxid::ZERO;
