@@ -88,7 +88,8 @@ impl Draft {
         let _ = writeln!(out, "seed = {}\nduration = \"{}ms\"\n\n[cluster]", self.seed, self.duration_ms);
         self.cluster.iter().for_each(|line| out.push_str(&format!("{line}\n")));
         for load in &self.workloads {
-            let _ = writeln!(out, "\n[[workload]]\nclients = {}\noperations = {}", load.clients, load.operations);
+            let _ =
+                writeln!(out, "\n[[workload]]\nclients = {}\noperations = {}", load.clients, load.operations);
             load.lines.iter().for_each(|line| out.push_str(&format!("{line}\n")));
         }
         for Strike { at_ms, for_ms, action } in &self.faults {
@@ -106,7 +107,8 @@ impl Draft {
 
     /// Parts that could still be left out.
     pub fn size(&self) -> usize {
-        self.faults.len() + self.workloads.iter().map(|load| (load.clients * load.operations) as usize).sum::<usize>()
+        self.faults.len()
+            + self.workloads.iter().map(|load| (load.clients * load.operations) as usize).sum::<usize>()
     }
 }
 
@@ -126,7 +128,11 @@ fn draw_cluster(draw: &mut Draw) -> Vec<String> {
         lines.push(format!("outstanding = {}", draw.doubling(1, 6)));
     }
     if draw.chance(1, 3) {
-        lines.push(format!("fsync = {{ min = \"{}us\", mean = \"{}us\" }}", draw.doubling(10, 9), draw.doubling(10, 10)));
+        lines.push(format!(
+            "fsync = {{ min = \"{}us\", mean = \"{}us\" }}",
+            draw.doubling(10, 9),
+            draw.doubling(10, 10)
+        ));
     }
     if draw.chance(1, 3) {
         lines.push(format!("snapshot_pause = {{ min = \"10us\", mean = \"{}us\" }}", draw.doubling(50, 9)));
@@ -135,7 +141,8 @@ fn draw_cluster(draw: &mut Draw) -> Vec<String> {
 }
 
 fn draw_load(draw: &mut Draw) -> Load {
-    let weights = ["create", "set", "delete", "get", "exists", "children", "multi", "sync_get", "acl", "ping"];
+    let weights =
+        ["create", "set", "delete", "get", "exists", "children", "multi", "sync_get", "acl", "ping"];
     let mut mix: Vec<String> = Vec::new();
     for name in weights {
         if draw.chance(2, 3) {

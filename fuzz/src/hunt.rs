@@ -29,7 +29,12 @@ pub struct Found {
 const SHRINK_BUDGET: Duration = Duration::from_secs(60);
 
 /// Runs the drafts of seeds `first..first + n`; `each` hears of every run's end.
-pub fn hunt(first: u64, n: u64, out: &Path, each: &(dyn Fn() + Sync)) -> Result<(Totals, Vec<Found>), String> {
+pub fn hunt(
+    first: u64,
+    n: u64,
+    out: &Path,
+    each: &(dyn Fn() + Sync),
+) -> Result<(Totals, Vec<Found>), String> {
     let totals = Mutex::new(Totals::default());
     parallel(n as usize, |i| {
         let seed = first + i as u64;

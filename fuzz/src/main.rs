@@ -74,7 +74,12 @@ fn search(first: u64, arguments: &Arguments) -> ExitCode {
     println!("{:.0} seeds per minute; seen: {:?}", n as f64 / seconds * 60.0, totals.marks);
     for failure in &found {
         println!("\nFAIL seed {}: {:?}", failure.seed, failure.verdict);
-        println!("shrunk to {} faults and {} operations: {}", failure.faults, failure.operations, failure.file.display());
+        println!(
+            "shrunk to {} faults and {} operations: {}",
+            failure.faults,
+            failure.operations,
+            failure.file.display()
+        );
         println!("repro: cargo run -p sim -- {}", failure.file.display());
     }
     ExitCode::from(u8::from(!totals.failures.is_empty()))

@@ -125,7 +125,8 @@ mod tests {
         // It fails as long as these two faults and nine operations are there.
         let needed = [draft.faults[3].clone(), draft.faults[17].clone()];
         let fails = |d: &Draft| {
-            needed.iter().all(|fault| d.faults.contains(fault)) && d.workloads.iter().any(|load| load.operations >= 9)
+            needed.iter().all(|fault| d.faults.contains(fault))
+                && d.workloads.iter().any(|load| load.operations >= 9)
         };
         let small = shrink(&draft, Duration::from_secs(20), fails);
         assert_eq!(small.faults, needed);
@@ -140,7 +141,8 @@ mod tests {
         for seed in 0..50 {
             let draft = Draft::draw(seed);
             assert_eq!(draft, Draft::draw(seed));
-            zk_sim::scenario::Scenario::parse(&draft.to_toml("t", "w")).unwrap_or_else(|e| panic!("{seed}{e}"));
+            zk_sim::scenario::Scenario::parse(&draft.to_toml("t", "w"))
+                .unwrap_or_else(|e| panic!("{seed}{e}"));
         }
     }
 }

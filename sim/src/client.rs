@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::text::Text;
 use zk_core::wire::client::{
-    AuthPacket, ConnectRequest, ConnectResponse, DeleteRequest, ReplyHeader, SetWatches, WatcherEvent, op, xid,
+    AuthPacket, ConnectRequest, ConnectResponse, DeleteRequest, ReplyHeader, SetWatches, WatcherEvent, op,
+    xid,
 };
 use zk_core::wire::framing::{FrameReader, put_frame, put_request};
 use zk_core::wire::jute::{Jute, Reader};

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+mod damage;
 pub mod epochs;
 pub mod layout;
 pub mod planner;

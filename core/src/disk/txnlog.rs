@@ -9,23 +9,18 @@
 //! **What a crash leaves.** [`super::planner`] writes a batch of records behind everything that is durable, into zeros, and
 //! syncs it. Until that is done nobody was promised any of it. A power cut leaves any subset of the batch's 512-byte sectors;
 //! the others read as the zeros that were there. A write that fails, or a process that dies in it, leaves a part of the
-//! batch from its beginning on, cut at any byte, and zeros behind. So a record that does not check out is *torn* if
-//! - the file ends within it, or nothing but zeros comes from somewhere within it on, or
-//! - the part of it in at least one sector is all zeros, and whatever else there is behind it fits into one batch
-//!   ([`BATCH_MAX`]).
+//! batch from its beginning on, cut at any byte, and zeros behind. That is *torn*: the log ends before it.
 //!
-//! The log ends before a torn record.
-//!
-//! **What rot leaves** are bits that were never written. A record that does not check out and is not torn was durable once,
-//! may have been promised, and so may everything behind it: the reader refuses, naming file and offset. Java stops silently
-//! or fails, depending on the record's last byte; dropping records that follow is how promised txns get lost (bug museum
-//! P29).
+//! **What rot leaves** are bits that were never written. Where no sound record is, and no crash explains it
+//! ([`super::damage`] has the rules), a record was durable once and may have been promised, and so may everything behind it:
+//! the reader refuses, naming file and offset. Java stops silently or fails, depending on the record's last byte; dropping
+//! records that follow is how promised txns get lost (bug museum P29).
 
 use alloc::format;
 use alloc::string::String;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{FileName, Vfs, layout};
+use super::{FileName, Vfs, damage, layout};
 use crate::error::DiskFault;
 use crate::ids::Zxid;
 use crate::wire::txn::Txn;
@@ -52,7 +47,7 @@ pub fn put_record(txn: &[u8], out: &mut BytesMut) {
     out.put_u8(END);
 }
 
-fn adler(bytes: &[u8]) -> u32 {
+pub(super) fn adler(bytes: &[u8]) -> u32 {
     let mut sum = adler2::Adler32::new();
     sum.write_slice(bytes);
     sum.checksum()
@@ -129,8 +124,7 @@ impl<'a, V: Vfs> LogReader<'a, V> {
         if reader.buffer.starts_with(&HEADER[..4]) {
             reader.skip(HEADER_LEN);
         } else if reader.buffer[..HEADER_LEN as usize].iter().all(|b| *b == 0) {
-            let end = reader.judge_zeros(0)?;
-            reader.end = Some(end);
+            reader.end = Some(reader.judge(0, None)?);
         } else {
             return Err(corrupt(&reader.file, 0, String::from("expected the magic ZKLG at its beginning")));
         }
@@ -144,31 +138,27 @@ impl<'a, V: Vfs> LogReader<'a, V> {
         }
         let offset = self.at;
         if !self.fill(12)? {
-            self.end = Some(self.judge_rest(offset)?);
+            self.end = Some(self.judge(offset, None)?);
             return Ok(None);
         }
         let checksum = i64::from_be_bytes(self.buffer[..8].try_into().expect("8 bytes"));
         let length = i32::from_be_bytes(self.buffer[8..12].try_into().expect("4 bytes"));
         if length == 0 {
-            self.end = Some(self.judge_zeros(offset)?);
+            self.end = Some(self.judge(offset, None)?);
             return Ok(None);
         }
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= self.record_max) else {
             let what = format!("a record's length is {length}, expected at most {}", self.record_max);
             return Err(corrupt(&self.file, offset, what));
         };
-        let whole = self.fill(length + OVERHEAD as usize)?;
-        if !whole && self.buffer.len() < length + 12 {
-            // The file ends within the record: nothing can follow it.
-            self.end = Some(LogEnd::Torn { offset });
-            return Ok(None);
-        }
-        let sound = i64::from(adler(&self.buffer[12..12 + length])) == checksum;
+        let whole_len = length + OVERHEAD as usize;
+        self.fill(whole_len)?;
+        let sound = self.buffer.get(12..12 + length).is_some_and(|txn| i64::from(adler(txn)) == checksum);
         let has_end = self.buffer.get(12 + length) == Some(&END);
         // The last byte proves nothing that the checksum does not; if all else is there, so is the txn.
         let end_is_lost = self.buffer.get(12 + length).is_none_or(|b| *b == 0);
         if !sound || !(has_end || end_is_lost) {
-            self.end = Some(self.judge_damage(offset, length as u64 + OVERHEAD)?);
+            self.end = Some(self.judge(offset, Some(whole_len))?);
             return Ok(None);
         }
         self.buffer.advance(12);
@@ -214,75 +204,31 @@ impl<'a, V: Vfs> LogReader<'a, V> {
         self.at += n;
     }
 
-    /// Fewer bytes are left than a record's head has.
-    fn judge_rest(&self, offset: u64) -> Result<LogEnd, DiskFault> {
-        if self.buffer.iter().all(|b| *b == 0) { Ok(LogEnd::Clean) } else { Ok(LogEnd::Torn { offset }) }
-    }
-
-    /// A record's length is 0: padding, unless something follows; then a sector was lost.
-    fn judge_zeros(&mut self, offset: u64) -> Result<LogEnd, DiskFault> {
-        let Some((first, last)) = self.content_after(offset)? else { return Ok(LogEnd::Clean) };
-        // Within the first twelve bytes only the high half of the checksum may be zero in a record that was written.
-        let lost =
-            first >= offset + 8 || first / SECTOR > offset / SECTOR || self.is_cut_in_its_length(offset)?;
-        let cut_in_its_head = last < offset + 12;
-        let torn = cut_in_its_head || lost && last - offset < BATCH_MAX;
-        self.torn_if(torn, offset, "zeros, and records behind them")
-    }
-
-    /// The length may be what a lost sector held: the record's head reaches into one in which there is nothing.
-    fn is_cut_in_its_length(&mut self, offset: u64) -> Result<bool, DiskFault> {
-        let next = (offset / SECTOR + 1) * SECTOR;
-        Ok(next < offset + 12 && self.read(next, SECTOR as usize)?.iter().all(|b| *b == 0))
-    }
-
-    /// A record does not check out: torn if its end, or one of its sectors, was never written.
-    fn judge_damage(&mut self, offset: u64, len: u64) -> Result<LogEnd, DiskFault> {
-        let last = self.content_after(offset)?.map_or(offset, |(_, last)| last);
-        let cut = last + 1 < offset + len;
-        let torn = cut || last - offset < BATCH_MAX && self.has_lost_sector(offset, len)?;
-        self.torn_if(
-            torn,
-            offset,
-            "a record that its checksum or its last byte contradicts, and that no crash tore",
-        )
-    }
-
-    fn torn_if(&self, torn: bool, offset: u64, what: &str) -> Result<LogEnd, DiskFault> {
-        if torn { Ok(LogEnd::Torn { offset }) } else { Err(corrupt(&self.file, offset, String::from(what))) }
-    }
-
-    /// True if the part of `offset..offset + len` in one of the sectors is all zeros. The first four bytes of a record are
-    /// always zero, and so prove nothing.
-    fn has_lost_sector(&mut self, offset: u64, len: u64) -> Result<bool, DiskFault> {
-        let end = offset + len;
-        let mut from = offset;
-        while from < end {
-            let to = ((from / SECTOR + 1) * SECTOR).min(end);
-            let part = self.read(from, (to - from) as usize)?;
-            let beyond_file = (part.len() as u64) < to - from;
-            let telling = to > offset + 4;
-            if telling && (beyond_file || part.iter().all(|b| *b == 0)) {
-                return Ok(true);
-            }
-            from = to;
+    /// No sound record is at `offset`: padding, or what a crash tore; else the server must refuse.
+    fn judge(&mut self, offset: u64, claimed: Option<usize>) -> Result<LogEnd, DiskFault> {
+        let Some(last) = self.last_content(offset)? else { return Ok(LogEnd::Clean) };
+        // A little more than a batch is enough to see that it is more.
+        let len = (last + 1 - offset).min(BATCH_MAX) as usize;
+        let rest = self.read(offset, len)?;
+        if damage::is_torn(offset, claimed, &rest) {
+            return Ok(LogEnd::Torn { offset });
         }
-        Ok(false)
+        let what =
+            "no sound record, though no crash tore it, and what is here or behind it may have been promised";
+        Err(corrupt(&self.file, offset, String::from(what)))
     }
 
-    /// First and last byte from `offset` on that is not zero.
-    fn content_after(&mut self, offset: u64) -> Result<Option<(u64, u64)>, DiskFault> {
-        let mut found: Option<(u64, u64)> = None;
+    /// The last byte from `offset` on that is not zero.
+    fn last_content(&mut self, offset: u64) -> Result<Option<u64>, DiskFault> {
+        let mut found = None;
         let mut from = offset;
         while from < self.size {
             let piece = self.read(from, PIECE)?;
             if piece.is_empty() {
                 break;
             }
-            let first = piece.iter().position(|b| *b != 0);
-            if let (Some(first), Some(last)) = (first, piece.iter().rposition(|b| *b != 0)) {
-                let (first, last) = (from + first as u64, from + last as u64);
-                found = Some((found.map_or(first, |(first, _)| first), last));
+            if let Some(last) = piece.iter().rposition(|byte| *byte != 0) {
+                found = Some(from + last as u64);
             }
             from += piece.len() as u64;
         }

@@ -107,12 +107,20 @@ impl Watching {
                 self.owe(Due { zxid, kind: data_event, path: path.clone(), place: 3 * i }, seen_at, commits);
             }
             if *kind == ChangeKind::Deleted && self.take(Registry::Child, path, zxid) && !heard {
-                self.owe(Due { zxid, kind: event::DELETED, path: path.clone(), place: 3 * i + 1 }, seen_at, commits);
+                self.owe(
+                    Due { zxid, kind: event::DELETED, path: path.clone(), place: 3 * i + 1 },
+                    seen_at,
+                    commits,
+                );
             }
             if let Some(parent) = parent
                 && self.take(Registry::Child, &parent, zxid)
             {
-                self.owe(Due { zxid, kind: event::CHILDREN_CHANGED, path: parent, place: 3 * i + 2 }, zxid, commits);
+                self.owe(
+                    Due { zxid, kind: event::CHILDREN_CHANGED, path: parent, place: 3 * i + 2 },
+                    zxid,
+                    commits,
+                );
             }
         }
     }
