@@ -92,7 +92,9 @@ fn is_one_byte_off(record: &[u8]) -> bool {
         && by.abs() < 256
         && txn.iter().enumerate().any(|(i, byte)| {
             let times = (txn.len() - i) as i64;
-            (by * times).rem_euclid(MODULUS) == weighted && *byte != 0 && (0..256).contains(&(i64::from(*byte) + by))
+            (by * times).rem_euclid(MODULUS) == weighted
+                && *byte != 0
+                && (0..256).contains(&(i64::from(*byte) + by))
         })
 }
 
