@@ -67,6 +67,8 @@ pub(super) struct CommitLog {
     durable: Zxid,
     committed: Zxid,
     applied: Zxid,
+    /// The tree is still that of a history which has been replaced.
+    tree_is_old: bool,
     /// The last zxid that a quorum of an established leader is known to hold. Before the first sync it is zero: what
     /// recovery found may be a tail that nobody else has.
     proven: Zxid,
@@ -91,6 +93,7 @@ impl CommitLog {
             durable: last,
             committed: last,
             applied: last,
+            tree_is_old: false,
             proven: Zxid::ZERO,
             batch: Vec::new(),
             marks: VecDeque::new(),
@@ -98,16 +101,19 @@ impl CommitLog {
             durable_token: Token(0),
         };
         log.restart(last, recent);
+        log.tree_is_old = false;
         log
     }
 
-    /// Another state takes the place of this one: the tree as of `last`, which the disk holds or will hold.
+    /// Another state takes the place of this one: the tree as of `last`, which the disk holds or will hold. The next
+    /// [`Self::applied`] is of that tree.
     pub(super) fn restart(&mut self, last: Zxid, recent: &[Arc<Txn>]) {
         assert!(self.batch.is_empty(), "invariant: nothing is under way when history is replaced");
         self.entries = Arc::new(recent.iter().map(Entry::of).collect());
         self.bytes = self.entries.iter().map(|entry| entry.bytes.len()).sum();
         self.floor = self.entries.front().map_or(last, |entry| entry.zxid);
         (self.logged, self.committed) = (last, last);
+        self.tree_is_old = true;
         self.evict();
     }
 
@@ -176,7 +182,12 @@ impl CommitLog {
 
     /// True if the disk has nothing more to do, and the tree has all that was given to it.
     pub(super) fn is_settled(&self) -> bool {
-        self.marks.is_empty() && self.batch.is_empty() && self.applied == self.committed
+        self.marks.is_empty() && self.batch.is_empty() && self.tree_has(self.committed)
+    }
+
+    /// True if the tree is known to have everything through `zxid`.
+    pub(super) fn tree_has(&self, zxid: Zxid) -> bool {
+        !self.tree_is_old && self.applied >= zxid
     }
 
     /// Moves the commit mark: everything in between is to be applied, in this order.
@@ -205,6 +216,7 @@ impl CommitLog {
             self.committed
         );
         self.applied = zxid;
+        self.tree_is_old = false;
         self.evict();
     }
 

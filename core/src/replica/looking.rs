@@ -12,31 +12,34 @@ use crate::time::Mono;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Looking {
-    /// Not before this; `None` once the election is on.
-    begin_at: Option<Mono>,
+pub(super) enum Looking {
+    /// Not yet: observers leave the voters some time.
+    Waiting(Mono),
+    /// As soon as disk and tree have come to rest.
+    Settling,
+    /// Votes are asked for.
+    Electing,
 }
 
 impl Looking {
-    /// Before anything was.
-    pub(super) const fn at(begin_at: Mono) -> Self {
-        Self { begin_at: Some(begin_at) }
-    }
-
     /// Leaves whatever was before.
     pub(super) fn begin(begin_at: Mono, turn: &mut Turn<'_>) -> Self {
         turn.member().port.pause();
         turn.member().decided = None;
         turn.stand(Standing::LOOKING);
-        Self { begin_at: Some(begin_at) }
+        Self::Waiting(begin_at)
     }
 
     /// Asks for votes, if it is time.
     pub(super) fn elect_if_settled(&mut self, turn: &mut Turn<'_>) {
-        if self.begin_at.is_none_or(|at| at > turn.now.mono) || !turn.log.is_settled() {
+        match *self {
+            Self::Waiting(at) if at <= turn.now.mono => *self = Self::Settling,
+            Self::Waiting(_) | Self::Settling | Self::Electing => {}
+        }
+        if !matches!(self, Self::Settling) || !turn.log.is_settled() {
             return;
         }
-        self.begin_at = None;
+        *self = Self::Electing;
         let (zxid, current_epoch) = (turn.log.logged(), turn.epochs().current());
         turn.event(Event::ElectionBegun { zxid, epoch: current_epoch });
         turn.elect(|port, now, out| port.start(now, Candidate { zxid, current_epoch }, out));
@@ -44,6 +47,9 @@ impl Looking {
 
     /// When it wants a `Tick`.
     pub(super) const fn deadline(&self) -> Option<Mono> {
-        self.begin_at
+        match self {
+            Self::Waiting(at) => Some(*at),
+            Self::Settling | Self::Electing => None,
+        }
     }
 }

@@ -110,7 +110,7 @@ impl Replica {
         let window = config.ensemble.as_ref().map_or(Window::NONE, Ensemble::window);
         let role = match &config.ensemble {
             None => Role::Standalone(Standalone::new(&config, tree, now)),
-            Some(_) => Role::Looking(Looking::at(now.mono)),
+            Some(_) => Role::Looking(Looking::Settling),
         };
         let first = Epochs { accepted: last.epoch(), current: last.epoch() };
         let epochs = recovered.epochs.unwrap_or(first);
@@ -230,7 +230,9 @@ impl Replica {
         if !self.founding {
             self.log.flush(out, |bytes| snapshots.logged(bytes));
         }
-        if self.standing().phase == Phase::Broadcast && self.snapshots.begin_if_due() {
+        // A tree that is about to be replaced holds what has just been cut off (bug museum P20).
+        let worthy = self.standing().phase == Phase::Broadcast && self.log.tree_has(Zxid::ZERO);
+        if worthy && self.snapshots.begin_if_due() {
             out.push(Action::Disk(DiskCommand::Roll));
             out.push(Action::Snapshot);
             out.push(Action::Event(Event::SnapshotStarted { zxid: self.log.logged() }));

@@ -312,7 +312,7 @@ impl Broadcast {
             SyncReads::Confirmed => self.round + 1,
             SyncReads::Unconfirmed => 0,
         };
-        let idle = self.confirmed == self.round;
+        let idle = self.is_confirmed(self.round, learners, turn);
         self.syncs.push_back(PendingSync { behind: turn.log.logged(), round, who });
         if round > 0 && idle {
             self.ping(learners, turn);

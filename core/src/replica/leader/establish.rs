@@ -99,7 +99,7 @@ impl Leading {
         let State::Synchronization(Synchronization { epoch, applying: Some(end), .. }) = self.state else {
             return Ok(());
         };
-        if turn.log.applied_zxid() < end {
+        if !turn.log.tree_has(end) {
             return Ok(());
         }
         turn.establish(epoch, end);
