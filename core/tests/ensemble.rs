@@ -14,9 +14,13 @@
 //! | `create C /path [ephemeral]`, `set C /path`, `delete C /path`, `sync C`, `close C`, `undecodable C` | requests |
 //! | `create C /path*N` | N of them |
 //! | `cut A B`, `heal A B` | the network between two servers |
-//! | `hold A>B`, `release A>B` | what A sends to B waits |
+//! | `hold A>B`, `release A>B`, `lose A>B` | what A sends to B waits, arrives, or is lost |
 //! | `hold disk N`, `release disk N`, `disk N [K]` | N's disk waits; K commands are carried out |
 //! | `hold tree N`, `release tree N` | so does what N is to apply |
+//! | `found N last=HEX accepted=E current=E [/path …]` | what a server's disk holds before it starts |
+//! | `puppet N …` | servers that the text plays: all that is said to them is shown |
+//! | `vote N STATE LEADER [zxid=HEX] [epoch=E] [round=R]` | what a puppet says in elections |
+//! | `dial N M`, `say N>M PACKET [HEX] [what]`, `hang-up N>M` | and on the quorum port |
 //! | `status`, `disks`, `verbose`, `quiet`, `silently COMMAND` | what is seen |
 
 mod cluster;
@@ -25,10 +29,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
-use cluster::{Choice, Options, World, show};
+use cluster::{Choice, Options, World, disk::Disk, puppets, show};
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::error::OpError;
-use zk_core::ids::{ConnId, SessionId, Sid};
+use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
 use zk_core::input::{RequestBody, SessionAsk};
 use zk_core::replica::{ClientService, LogShare, Phase, SyncChoice, SyncReads};
 use zk_core::wire::client::{CreateRequest, DeleteRequest, SetDataRequest, SyncRequest};
@@ -187,7 +191,18 @@ fn obey(world: &mut World, words: &Words<'_>) {
         ("create" | "set" | "delete" | "sync" | "close" | "undecodable", _) => request(world, words),
         ("cut", _) => world.cut(words.sid(1), words.sid(2)),
         ("heal", _) => world.heal(words.sid(1), words.sid(2)),
-        ("hold", "disk") => world.servers.get_mut(&words.sid(2)).unwrap().disk_held = true,
+        ("lose", _) => {
+            let (from, to) = words.direction(1);
+            world.lose(from, to);
+            world.held.remove(&(from, to));
+        }
+        ("hold", "disk") => {
+            let sid = words.sid(2);
+            if !world.servers.contains_key(&sid) {
+                world.place_disk(sid, Disk::default());
+            }
+            world.servers.get_mut(&sid).unwrap().disk_held = true;
+        }
         ("release", "disk") => world.servers.get_mut(&words.sid(2)).unwrap().disk_held = false,
         ("hold", "tree") => world.servers.get_mut(&words.sid(2)).unwrap().apply_held = true,
         ("release", "tree") => world.servers.get_mut(&words.sid(2)).unwrap().apply_held = false,
@@ -197,6 +212,23 @@ fn obey(world: &mut World, words: &Words<'_>) {
             for _ in 0..words.0.get(2).map_or(1, |n| n.parse().unwrap()) {
                 world.choose(Choice::Disk(words.sid(1)));
             }
+        }
+        ("found", _) => found(world, words),
+        ("puppet", _) => world.puppets.extend(words.sids()),
+        ("vote", _) => {
+            let zxid = words.value("zxid").map_or(0, |hex| i64::from_str_radix(hex, 16).unwrap());
+            let vote = puppets::vote(words.sid(3), Zxid(zxid), words.number("epoch", 0) as i64);
+            let round = words.number("round", 1) as i64;
+            world.puppet_votes(words.sid(1), puppets::state(words.0[2]), vote, round);
+        }
+        ("dial", _) => world.puppet_dials(words.sid(1), words.sid(2)),
+        ("say", _) => {
+            let (from, to) = words.direction(1);
+            world.puppet_says(from, to, puppets::item(from, &words.0[2..]));
+        }
+        ("hang-up", _) => {
+            let (from, to) = words.direction(1);
+            world.puppet_hangs_up(from, to);
         }
         ("status", _) => status(world),
         ("disks", _) => disks(world),
@@ -213,6 +245,15 @@ fn elect(world: &mut World, max_ms: usize) {
         assert!(world.now.millis() < until, "no leader within {max_ms} ms:\n{}", world.said);
         world.pass(50);
     }
+}
+
+fn found(world: &mut World, words: &Words<'_>) {
+    let mut disk = Disk::default();
+    let last = Zxid(i64::from_str_radix(words.value("last").unwrap(), 16).unwrap());
+    disk.image.snapshots.insert(last, puppets::tree(last, &words.0[2..]));
+    disk.image.accepted = words.value("accepted").map(|epoch| epoch.parse().unwrap());
+    disk.image.current = words.value("current").map(|epoch| epoch.parse().unwrap());
+    world.place_disk(words.sid(1), disk);
 }
 
 fn session(world: &World, name: &str) -> SessionId {

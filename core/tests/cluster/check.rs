@@ -46,6 +46,13 @@ impl Ledger {
         }
     }
 
+    /// A tree that came about in another way than by applying txns one by one.
+    pub(crate) fn is_as_committed(&self, zxid: Zxid, digest: u64, what: &str) {
+        if let Some((.., known)) = self.committed.get(&zxid) {
+            assert_eq!(*known, digest, "I20: {what} at {zxid}");
+        }
+    }
+
     /// The newest committed txns.
     pub(crate) fn newest(&self, n: usize) -> Vec<Zxid> {
         self.committed.keys().rev().take(n).copied().collect()

@@ -52,13 +52,7 @@ impl Image {
         match command {
             DiskCommand::Append { records, .. } => {
                 for record in records {
-                    if let Some(last) = self.last() {
-                        assert!(
-                            record.zxid.may_follow(last),
-                            "a hole in the log: {} behind {last}",
-                            record.zxid
-                        );
-                    }
+                    self.check_hole(record.zxid);
                     self.log.push(record);
                 }
             }
@@ -80,6 +74,16 @@ impl Image {
                 self.snapshots = [(view.last_zxid(), *view)].into();
             }
         }
+    }
+
+    /// A snapshot may be ahead of the log: what is committed is applied, durable here or not.
+    fn check_hole(&self, next: Zxid) {
+        let logged = self.log.last().map(|record| record.zxid);
+        assert!(logged.is_none_or(|last| last < next), "the log goes back: {next} behind {logged:?}");
+        let snapshot = self.snapshots.range(..next).next_back().map(|(zxid, _)| *zxid);
+        let covered = self.snapshots.range(next..).next().is_some();
+        let last = logged.max(snapshot).unwrap_or_default();
+        assert!(covered || next.may_follow(last), "a hole in the log: {next} behind {last}");
     }
 
     /// Where the recovered history would end.

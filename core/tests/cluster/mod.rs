@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 pub(crate) mod disk;
+pub(crate) mod puppets;
 pub(crate) mod show;
 pub(crate) mod wires;
 
@@ -106,6 +107,8 @@ pub(crate) struct World {
     pub(crate) config: Arc<QuorumConfig>,
     pub(crate) options: Options,
     pub(crate) servers: BTreeMap<Sid, Server>,
+    /// Played by the text.
+    pub(crate) puppets: BTreeSet<Sid>,
     pub(crate) wires: Vec<Wire>,
     pub(crate) dials: Vec<Dial>,
     pub(crate) cut: BTreeSet<(Sid, Sid)>,
@@ -135,6 +138,7 @@ impl World {
             config: Arc::new(config),
             options,
             servers: BTreeMap::new(),
+            puppets: BTreeSet::new(),
             wires: vec![],
             dials: vec![],
             cut: BTreeSet::new(),
@@ -193,19 +197,23 @@ impl World {
         }
     }
 
+    /// A server that does not run yet, and its disk.
+    pub(crate) fn place_disk(&mut self, sid: Sid, disk: Disk) {
+        self.servers.insert(sid, Server { up: None, disk, starts: 0, disk_held: false, apply_held: false });
+    }
+
     /// Starts a server from what its disk holds.
     pub(crate) fn start(&mut self, sid: Sid) {
         let config = self.replica_config(sid);
-        let server = self.servers.entry(sid).or_insert_with(|| Server {
-            up: None,
-            disk: Disk::default(),
-            starts: 0,
-            disk_held: false,
-            apply_held: false,
-        });
+        if !self.servers.contains_key(&sid) {
+            self.place_disk(sid, Disk::default());
+        }
+        let server = self.servers.get_mut(&sid).unwrap();
         assert!(server.up.is_none(), "server {sid} runs");
         server.starts += 1;
         let recovered = server.disk.image.recover();
+        let tree = &recovered.tree;
+        self.ledger.is_as_committed(tree.last_zxid(), tree.digest(), &format!("{sid} recovers a tree"));
         let seed = server.starts * 1000 + sid.0 as u64;
         let now = Now { mono: self.now, wall: WallMs(self.now.millis() as i64) };
         let mut out = Outbox::new();
@@ -252,6 +260,9 @@ impl World {
     }
 
     pub(crate) fn step(&mut self, sid: Sid, input: Input) {
+        if self.puppets.contains(&sid) {
+            return;
+        }
         let now = self.clock();
         let mut out = Outbox::new();
         let up = self.up(sid);
@@ -314,18 +325,22 @@ impl World {
 
     /// Lets everything happen that can happen without time passing.
     pub(crate) fn run(&mut self) {
-        for _ in 0..1_000_000 {
+        for _ in 0..100_000 {
             let Some(choice) = self.choices().first().copied() else { return };
             self.choose(choice);
         }
-        panic!("it does not come to rest: {}", self.said);
+        let last = self.said.len().saturating_sub(2000);
+        panic!("it does not come to rest: {:?} {}", self.choices(), &self.said[last..]);
     }
 
     /// Lets time pass, timer by timer.
     pub(crate) fn pass(&mut self, ms: u64) {
         let until = Mono::from_millis(self.now.millis() + ms);
         self.run();
+        let mut idle = 0;
         while let Some(next) = self.next_timer().filter(|next| *next <= until) {
+            idle = if next > self.now { 0 } else { idle + 1 };
+            assert!(idle < 1000, "a deadline that a tick does not move: {}", self.said);
             self.now = self.now.max(next);
             self.tick();
             self.run();
@@ -365,6 +380,10 @@ impl World {
     }
 
     fn check_durability(&self) {
+        if !self.puppets.is_empty() {
+            // Nobody knows what is on their disks.
+            return;
+        }
         let images = self.servers.iter().map(|(sid, server)| (*sid, &server.disk.image)).collect();
         let membership = Membership::settled(self.config.clone());
         let quorum = |sids: &BTreeSet<Sid>| membership.quorums().contains_quorum(|sid| sids.contains(&sid));
@@ -379,7 +398,10 @@ impl World {
                     self.apply_commit(sid, &commit);
                 }
             }
-            Job::Adopt(tree) => self.up(sid).tree = *tree,
+            Job::Adopt(tree) => {
+                self.ledger.is_as_committed(tree.last_zxid(), tree.digest(), &format!("{sid} adopts a tree"));
+                self.up(sid).tree = *tree;
+            }
             Job::Config(ConfigNode { text, version, time }) => {
                 self.up(sid).tree.set_config(&text, version, time);
                 return;
@@ -524,9 +546,10 @@ impl World {
                 assert_eq!(image.current, Some(zxid.epoch()), "I17: {sid} acknowledges NEWLEADER {zxid}");
             }
             QuorumPacket::AckEpoch { current_epoch, .. } => {
-                let epochs = server.up.as_ref().unwrap().replica.epochs().unwrap();
-                assert_eq!(image.accepted, Some(epochs.accepted), "I17: {sid} acknowledges the epoch");
-                assert!(current_epoch.is_none_or(|epoch| image.current == Some(epoch)), "I17");
+                let said = server.up.as_ref().unwrap().replica.epochs().unwrap();
+                let found = image.recover().epochs.unwrap();
+                assert_eq!(found.accepted, said.accepted, "I17: {sid} acknowledges the epoch");
+                assert!(current_epoch.is_none_or(|epoch| found.current == epoch), "I17: {found:?}");
             }
             _ => {}
         }
@@ -581,10 +604,11 @@ impl World {
         let Dial { from, name, to } = self.dials.remove(i);
         let cut = self.cut.contains(&(from.min(to), from.max(to)));
         let answers = self.servers.get(&to).and_then(|server| server.up.as_ref());
-        let accepts = answers.is_some_and(|up| match name {
-            Name::Election(_) => true,
-            Name::Quorum(_) => up.listening,
-        });
+        let accepts = self.puppets.contains(&to)
+            || answers.is_some_and(|up| match name {
+                Name::Election(_) => true,
+                Name::Quorum(_) => up.listening,
+            });
         if cut || !accepts {
             let failed = match name {
                 Name::Election(link) => {
@@ -646,7 +670,7 @@ impl World {
                     Item::View(view) => {
                         let zxid = view.last_zxid();
                         self.step(to, event(LinkEvent::Packet(QuorumPacket::Snap { zxid })));
-                        if self.servers[&to].up.is_some() {
+                        if self.servers.get(&to).is_some_and(|server| server.up.is_some()) {
                             self.step(to, event(LinkEvent::Snapshot(view)));
                         }
                     }
@@ -664,6 +688,17 @@ impl World {
         let is_election = matches!(name, Name::Election(_));
         if let Some(said) = show::item(item, is_election, self.verbose, |s| self.session_name(s)) {
             self.say(&format!("{from}>{to}: {said}"));
+        }
+    }
+
+    /// What is on its way in this direction is lost.
+    pub(crate) fn lose(&mut self, from: Sid, to: Sid) {
+        for wire in &mut self.wires {
+            for at in 0..2 {
+                if wire.ends[at].sid == to && wire.ends[1 - at].sid == from {
+                    wire.queues[at].retain(|item| matches!(item, Item::Fin));
+                }
+            }
         }
     }
 
