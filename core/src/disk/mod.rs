@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 mod damage;
 pub mod epochs;
+pub mod history;
 pub mod layout;
 pub mod planner;
 pub mod purge;

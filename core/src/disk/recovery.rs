@@ -59,24 +59,55 @@ const PIECE: usize = 1 << 20;
 pub fn recover(vfs: &mut impl Vfs, config: &DiskConfig) -> Result<Recovered, DiskFault> {
     let mut events = Vec::new();
     let logs = list_logs(vfs)?;
-    let base = match newest_snapshot(vfs, config, &mut events)? {
+    let base = match newest_snapshot(vfs, config, &mut events, Bound::Everything)? {
         Some(base) => base,
         None => without_snapshot(vfs, config, &logs)?,
     };
-    let (tree, digest) = base;
-    let replay = Replay {
-        last: tree.last_zxid(),
-        tree,
-        config,
-        snapshot_digest: digest,
-        recent: VecDeque::new(),
-        events,
-        repairs: Vec::new(),
-        changes: Changes::new(),
-        mismatch_told: false,
-        tail: None,
+    let mut replay = Replay::over(base, config, events, Bound::Everything);
+    replay.read(vfs, &logs)?;
+    replay.finish_files(vfs)?;
+    replay.recovered(vfs)
+}
+
+/// The state as of `to`, which is what a server needs whose leader wants it cut back: the files stay as they are, and there
+/// are no repairs. Refused if no snapshot goes back so far. A fuzzy one may hold effects of txns beyond `to`, so it must
+/// say in its sections that it does not.
+pub fn recover_to(vfs: &mut impl Vfs, config: &DiskConfig, to: Zxid) -> Result<Recovered, DiskFault> {
+    let mut events = Vec::new();
+    let logs = list_logs(vfs)?;
+    let Some(base) = newest_snapshot(vfs, config, &mut events, Bound::Through(to))? else {
+        let what = format!("there is no snapshot in it from which the state as of {to} could be rebuilt");
+        return Err(DiskFault::Missing { file: String::from("version-2"), what });
     };
-    replay.run(vfs, &logs)
+    let mut replay = Replay::over(base, config, events, Bound::Through(to));
+    replay.read(vfs, &logs)?;
+    replay.repairs.clear();
+    replay.recovered(vfs)
+}
+
+/// How much of the history counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Everything,
+    /// Nothing beyond this zxid.
+    Through(Zxid),
+}
+
+impl Bound {
+    fn holds(self, zxid: Zxid) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Through(to) => zxid <= to,
+        }
+    }
+
+    /// Whether a snapshot of this name may be read at all, and, once it is read, begun with.
+    fn allows(self, named: Zxid, digest: Option<&SnapshotDigest>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Through(to) => named <= to && digest.map_or(named == Zxid::ZERO, |d| d.zxid <= to),
+        }
+    }
 }
 
 /// A log file: first zxid by its name, name, size.
@@ -124,10 +155,12 @@ fn newest_snapshot(
     vfs: &mut impl Vfs,
     config: &DiskConfig,
     events: &mut Vec<Event>,
+    bound: Bound,
 ) -> Result<Option<(Tree, Option<SnapshotDigest>)>, DiskFault> {
     let all = vfs.list(Dir::Snap).map_err(|error| list_error(Dir::Snap, error))?;
     let mut candidates: Vec<_> =
         all.into_iter().filter_map(|(name, size)| Some((layout::snapshot(&name)?, name, size))).collect();
+    candidates.retain(|(named, ..)| bound.holds(named.zxid));
     // Finished ones first, each kind newest first.
     candidates.sort_unstable_by(|a, b| {
         (a.0.temporary, core::cmp::Reverse(a.0.zxid), &a.1).cmp(&(
@@ -143,7 +176,8 @@ fn newest_snapshot(
             continue;
         }
         match read_snapshot(vfs, config, named, &name) {
-            Ok(read) => return Ok(Some(read)),
+            Ok(read) if bound.allows(named.zxid, read.1.as_ref()) => return Ok(Some(read)),
+            Ok(_) => {}
             Err(DiskFault::Corrupt { file, offset, what }) => {
                 events.push(Event::SnapshotSkipped { file, why: format!("at byte {offset}: {what}") });
             }
@@ -188,6 +222,7 @@ struct Replay<'a> {
     tree: Tree,
     last: Zxid,
     config: &'a DiskConfig,
+    bound: Bound,
     snapshot_digest: Option<SnapshotDigest>,
     recent: VecDeque<Arc<Txn>>,
     events: Vec<Event>,
@@ -198,20 +233,52 @@ struct Replay<'a> {
     tail: Option<(FileName, u64)>,
 }
 
-impl Replay<'_> {
-    fn run(mut self, vfs: &mut impl Vfs, logs: &[LogFile]) -> Result<Recovered, DiskFault> {
+impl<'a> Replay<'a> {
+    fn over(
+        (tree, snapshot_digest): (Tree, Option<SnapshotDigest>),
+        config: &'a DiskConfig,
+        events: Vec<Event>,
+        bound: Bound,
+    ) -> Self {
+        Self {
+            last: tree.last_zxid(),
+            tree,
+            config,
+            bound,
+            snapshot_digest,
+            recent: VecDeque::new(),
+            events,
+            repairs: Vec::new(),
+            changes: Changes::new(),
+            mismatch_told: false,
+            tail: None,
+        }
+    }
+
+    fn read(&mut self, vfs: &mut impl Vfs, logs: &[LogFile]) -> Result<(), DiskFault> {
         self.compare_snapshot();
         // The last file that begins at or before the snapshot may hold what follows it, unless that begins a file itself.
         let next = logs.iter().position(|(zxid, ..)| Some(*zxid) == self.last.next());
         let first = next.or_else(|| logs.iter().rposition(|(zxid, ..)| *zxid <= self.last)).unwrap_or(0);
         for (i, log) in logs.iter().enumerate().skip(first) {
-            self.file(vfs, log, i + 1 == logs.len())?;
+            if self.bound.holds(log.0) {
+                self.file(vfs, log, i + 1 == logs.len())?;
+            }
         }
+        Ok(())
+    }
+
+    /// What was read becomes durable, and what was torn goes.
+    fn finish_files(&mut self, vfs: &mut impl Vfs) -> Result<(), DiskFault> {
         if let Some((file, end)) = self.tail.take() {
             self.write_again(vfs, &file, end)?;
         }
         self.repairs.push(FileOp::SyncDir(Dir::Log));
         self.repairs.push(FileOp::SyncDir(Dir::Snap));
+        Ok(())
+    }
+
+    fn recovered(self, vfs: &mut impl Vfs) -> Result<Recovered, DiskFault> {
         let Self { tree, last, recent, events, repairs, .. } = self;
         assert!(
             last == tree.last_zxid(),
@@ -227,6 +294,9 @@ impl Replay<'_> {
         let mut reader = LogReader::open(vfs, file.clone(), *size, self.config.record_max)?;
         let mut records = 0;
         while let Some(record) = reader.next_record()? {
+            if record.zxid().is_some_and(|zxid| !self.bound.holds(zxid)) {
+                return Ok(());
+            }
             records += 1;
             if !record.has_end {
                 self.complete(&file, &record);
