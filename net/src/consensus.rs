@@ -1,19 +1,17 @@
-//! [`Consensus`]: the replica, stepped by whichever thread has something for it.
+//! [`Consensus`]: the replica, stepped by whichever thread has something for it ([`Seat`]).
 //!
-//! Inputs go into an inbox. Whoever put something there takes the replica's seat if it is free, steps through the inbox,
-//! and carries out what comes of it; if the seat is taken, whoever sits there looks into the inbox again before it goes.
-//! So there is one owner at any time, and a write by a lone client costs one wake-up besides its socket's, that of the
-//! disk thread: its connection's worker decides and hands the record over, and the disk thread, when it is durable, applies
-//! it and writes the reply. A thread of its own for the replica would add two wake-ups (some 10 us each on an idle
-//! machine, as much as the rest together); there is one all the same, for the time (ticks), for what a disk thread with more
-//! work before it leaves, and for an inbox that keeps filling.
+//! There is one owner at any time, and a write by a lone client costs one wake-up besides its socket's, that of the disk
+//! thread: its connection's worker decides and hands the record over, and the disk thread, when it is durable, applies it
+//! and writes the reply. A thread of its own for the replica would add two wake-ups (some 10 us each on an idle machine, as
+//! much as the rest together); there is one all the same, for the time (ticks), for what a disk thread with more work before
+//! it leaves, and for an inbox that keeps filling.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use tracing::{debug, error, info, warn};
 use zk_core::action::{Action, CloseReason, Commit, SessionAnswer};
 use zk_core::event::Event;
@@ -26,18 +24,16 @@ use zk_core::time::Mono;
 use crate::client::table::Desk;
 use crate::gate::Entry;
 use crate::metrics::Tally;
+use crate::seat::{Coming, Left, Seat};
 use crate::shared::Shared;
 
 /// Inputs stepped under one entry of the gate.
 const STEPS_MAX: usize = 64;
-/// Turns after which a thread with other work leaves the rest to the consensus thread.
-const TURNS_MAX: usize = 4;
 
 /// The replica with its inbox.
 #[derive(Debug)]
 pub(crate) struct Consensus {
-    inbox: Mutex<Vec<Input>>,
-    seat: Mutex<Seat>,
+    seat: Seat<Owner, Input>,
     bell: Bell,
     /// Requests that may still be taken; may be less than nothing.
     credit: AtomicI64,
@@ -49,10 +45,9 @@ pub(crate) struct Consensus {
 
 /// The replica and what its owner of the moment needs.
 #[derive(Debug)]
-struct Seat {
+struct Owner {
     replica: Replica,
     outbox: Outbox,
-    inputs: Vec<Input>,
     intake: Intake,
     tally: Tally,
 }
@@ -64,23 +59,12 @@ struct Deliveries {
     close: Vec<(ConnId, CloseReason)>,
 }
 
-/// How a thread comes to the seat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coming {
-    /// It has other work: if the seat is taken, or the inbox keeps filling, it goes.
-    By,
-    /// This is its work.
-    ToStay,
-}
-
 impl Consensus {
     /// Over a replica that was just opened; `outbox` is what it said then.
     pub(crate) fn new(replica: Replica, outbox: Outbox) -> Self {
-        let seat =
-            Seat { replica, outbox, inputs: Vec::new(), intake: Intake::default(), tally: Tally::default() };
+        let owner = Owner { replica, outbox, intake: Intake::default(), tally: Tally::default() };
         Self {
-            inbox: Mutex::new(Vec::new()),
-            seat: Mutex::new(seat),
+            seat: Seat::new(owner),
             bell: Bell::default(),
             credit: AtomicI64::new(0),
             deadline: AtomicU64::new(u64::MAX),
@@ -93,13 +77,13 @@ impl Consensus {
     fn submit(&self, inputs: &mut Vec<Input>) -> usize {
         let requests = inputs.iter().filter(|input| matches!(input, Input::Request(_))).count();
         self.credit.fetch_sub(requests as i64, Ordering::Relaxed);
-        self.inbox.lock().append(inputs);
+        self.seat.put(inputs);
         requests
     }
 
     /// One input.
     pub(crate) fn submit_one(&self, input: Input) {
-        self.inbox.lock().push(input);
+        self.seat.put_one(input);
     }
 
     /// True while more requests may be let in.
@@ -109,7 +93,7 @@ impl Consensus {
 
     /// Looks at the replica.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
-        f(&self.seat.lock().replica)
+        f(&self.seat.look().replica)
     }
 
     /// Wakes the consensus thread.
@@ -144,61 +128,40 @@ impl Shared {
     }
 
     fn take_turns(&self, coming: Coming) {
-        let consensus = &self.consensus;
-        let mut turns = 0;
-        loop {
-            let seat = match coming {
-                Coming::By => match consensus.seat.try_lock() {
-                    Some(seat) => seat,
-                    // Whoever sits there looks into the inbox after it has freed the seat.
-                    None => return,
-                },
-                Coming::ToStay => consensus.seat.lock(),
-            };
-            let deliveries = self.turn(seat);
-            self.deliver(deliveries);
-            if consensus.inbox.lock().is_empty() {
-                return;
-            }
-            turns += 1;
-            if coming == Coming::By && turns == TURNS_MAX {
-                return consensus.bell.ring();
-            }
+        let turn = |owner: &mut Owner, inputs: &mut Vec<Input>| self.turn(owner, inputs);
+        let left = self.consensus.seat.come(coming, turn, |deliveries| self.deliver(deliveries));
+        if left == Left::Filling {
+            self.consensus.bell.ring();
         }
     }
 
-    /// One turn on the seat: everything that is in the inbox now.
-    fn turn(&self, mut guard: MutexGuard<'_, Seat>) -> Deliveries {
-        let seat = &mut *guard;
+    /// One turn on the seat: everything that was in the inbox. What the replica said when it was opened is carried out first,
+    /// with no input at all.
+    fn turn(&self, owner: &mut Owner, inputs: &mut Vec<Input>) -> Deliveries {
         let mut deliveries = Deliveries::default();
-        std::mem::swap(&mut *self.consensus.inbox.lock(), &mut seat.inputs);
-        let mut inputs = std::mem::take(&mut seat.inputs);
         let mut waiting = inputs.drain(..).peekable();
-        // What the replica said when it was opened is carried out first, with no input at all.
         loop {
             if waiting.peek().is_some() {
                 let tree = self.gate.enter(Entry::of_this_thread());
                 let now = self.clock.now();
                 for input in waiting.by_ref().take(STEPS_MAX) {
-                    seat.replica.step(now, input, &tree, &mut seat.outbox);
+                    owner.replica.step(now, input, &tree, &mut owner.outbox);
                 }
             }
-            self.carry_out(seat, &mut deliveries);
+            self.carry_out(owner, &mut deliveries);
             if waiting.peek().is_none() {
                 break;
             }
         }
-        drop(waiting);
-        seat.inputs = inputs;
-        self.metrics.count(Entry::of_this_thread(), &seat.tally, 0, self.clock.mono());
-        self.publish(&seat.replica);
+        self.metrics.count(Entry::of_this_thread(), &owner.tally, 0, self.clock.mono());
+        self.publish(&owner.replica);
         deliveries
     }
 
     /// What others need to know of the replica between turns.
     fn publish(&self, replica: &Replica) {
         let consensus = &self.consensus;
-        let queued = consensus.inbox.lock().len();
+        let queued = consensus.seat.waiting();
         let credit = (replica.credit().requests as usize).min(self.log.room());
         consensus.credit.store(credit as i64 - queued as i64, Ordering::Relaxed);
         let deadline = replica.deadline().map_or(u64::MAX, |at| at.0);
@@ -212,27 +175,27 @@ impl Shared {
     }
 
     /// Carries actions out in the order in which they were emitted, and what their own steps emit behind them.
-    fn carry_out(&self, seat: &mut Seat, deliveries: &mut Deliveries) {
-        while !seat.outbox.is_empty() {
-            let mut actions = std::mem::take(&mut seat.outbox);
+    fn carry_out(&self, owner: &mut Owner, deliveries: &mut Deliveries) {
+        while !owner.outbox.is_empty() {
+            let mut actions = std::mem::take(&mut owner.outbox);
             for action in actions.drain(..) {
-                self.act(action, seat, deliveries);
+                self.act(action, owner, deliveries);
             }
-            if seat.outbox.is_empty() {
-                seat.outbox = actions;
+            if owner.outbox.is_empty() {
+                owner.outbox = actions;
             }
         }
     }
 
-    fn act(&self, action: Action, seat: &mut Seat, deliveries: &mut Deliveries) {
+    fn act(&self, action: Action, owner: &mut Owner, deliveries: &mut Deliveries) {
         match action {
             Action::Disk(command) => self.log.push(command),
-            Action::Apply(commits) => self.apply(seat, &commits, deliveries),
+            Action::Apply(commits) => self.apply(owner, &commits, deliveries),
             Action::Snapshot => {
                 let view = self.gate.enter(Entry::of_this_thread()).view();
                 self.views.push(view);
             }
-            Action::Session { conn, answer } => self.answer_session(conn, answer, seat, deliveries),
+            Action::Session { conn, answer } => self.answer_session(conn, answer, owner, deliveries),
             Action::Close { conn, why } => deliveries.close.push((conn, why)),
             Action::Event(event) => self.tell(&event),
             Action::Fatal(reason) => self.fail(reason),
@@ -258,27 +221,27 @@ impl Shared {
         &self,
         conn: ConnId,
         answer: SessionAnswer,
-        seat: &mut Seat,
+        owner: &mut Owner,
         deliveries: &mut Deliveries,
     ) {
         // Alone, so that what the client sent behind its handshake is in the inbox before its task can put anything
         // there that it sent later.
         let tree = self.gate.hold();
-        let desk = Desk { table: &self.table, tally: &seat.tally };
+        let desk = Desk { table: &self.table, tally: &owner.tally };
         let now = self.clock.now();
         let host = Host { config: &self.front, tree: &tree, conns: &desk, watches: &self.watches, now };
-        front::answer_session(conn, answer, &host, &mut seat.intake);
-        self.submit(&mut seat.intake.inputs);
+        front::answer_session(conn, answer, &host, &mut owner.intake);
+        self.submit(&mut owner.intake.inputs);
         drop(tree);
-        deliveries.gather(&mut seat.intake);
+        deliveries.gather(&mut owner.intake);
     }
 
     /// Applies commits in batches under the gate, and tells the replica how far the tree is.
-    fn apply(&self, seat: &mut Seat, commits: &[Commit], deliveries: &mut Deliveries) {
+    fn apply(&self, owner: &mut Owner, commits: &[Commit], deliveries: &mut Deliveries) {
         let mut rest = commits;
         while !rest.is_empty() {
             let mut tree = self.gate.hold();
-            let desk = Desk { table: &self.table, tally: &seat.tally };
+            let desk = Desk { table: &self.table, tally: &owner.tally };
             let batch = crate::apply::Batch {
                 front: &self.front,
                 conns: &desk,
@@ -286,14 +249,14 @@ impl Shared {
                 clock: &self.clock,
                 digests: &self.digests,
             };
-            rest = batch.apply(&mut tree, rest, &mut seat.intake);
+            rest = batch.apply(&mut tree, rest, &mut owner.intake);
             // Before anyone else gets in: see `answer_session`.
-            self.submit(&mut seat.intake.inputs);
+            self.submit(&mut owner.intake.inputs);
             drop(tree);
-            deliveries.gather(&mut seat.intake);
+            deliveries.gather(&mut owner.intake);
         }
         let tree = self.gate.enter(Entry::of_this_thread());
-        seat.replica.step(self.clock.now(), Input::Applied(tree.last_zxid()), &tree, &mut seat.outbox);
+        owner.replica.step(self.clock.now(), Input::Applied(tree.last_zxid()), &tree, &mut owner.outbox);
     }
 
     /// Writes what connections got, and lets those read again that waited for credit.

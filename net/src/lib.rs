@@ -18,6 +18,7 @@ pub mod gate;
 pub mod lanes;
 pub mod metrics;
 pub mod node;
+mod seat;
 mod shared;
 pub mod snapshot;
 mod sync;

@@ -1,4 +1,4 @@
-//! The locks and atomics under [`crate::gate`] and [`crate::client::outbuf`]: real ones, or loom's.
+//! The locks and atomics under [`crate::gate`], [`crate::seat`] and [`crate::client::outbuf`]: real ones, or loom's.
 
 #[cfg(feature = "loom")]
 mod kind {
@@ -21,10 +21,28 @@ mod kind {
             self.0.write().expect("nobody panics while holding it")
         }
     }
+
+    pub(crate) type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
+
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("nobody panics while holding it")
+        }
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+    }
 }
 
 #[cfg(not(feature = "loom"))]
 mod kind {
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::atomic;
 
     pub(crate) type Guard<'a> = parking_lot::RwLockReadGuard<'a, ()>;
