@@ -18,7 +18,8 @@ use crate::wire::records::{Acl, perms};
 /// Event types that a server sends (client protocol §10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub(super) enum EventKind {
+#[allow(missing_docs)] // the names are the field's own
+pub enum EventKind {
     Created = 1,
     Deleted = 2,
     DataChanged = 3,
@@ -92,6 +93,7 @@ impl<C: Connections, W: Watches> Bell<'_, C, W> {
         once_each(hearers);
         event.clear();
         put_frame(event, |out| put_event(out, self.zxid, trigger.kind, trigger.path));
+        self.conns.fired(trigger.kind, hearers.len(), event.len());
         for Hearer { conn, spent } in hearers.drain(..) {
             self.conns.with(conn, |conn| {
                 if let Some(watch) = spent {

@@ -33,6 +33,7 @@ use crate::tree::{Changes, Tree};
 use crate::watch::{Hearer, WatchShard};
 use apply_batch::{Batch, begin_session};
 use connection::{Connection, Phase};
+pub use events::EventKind;
 
 /// The driver's table of connections.
 pub trait Connections {
@@ -47,6 +48,10 @@ pub trait Connections {
     /// A request with this opcode was answered, so long after it came. For a driver's metrics.
     fn answered(&self, op: i32, latency_ns: u64) {
         let _ = (op, latency_ns);
+    }
+    /// So many connections watch for an event, whose frame is so long. For a driver's metrics.
+    fn fired(&self, kind: EventKind, watchers: usize, bytes: usize) {
+        let _ = (kind, watchers, bytes);
     }
 }
 
