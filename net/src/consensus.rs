@@ -35,8 +35,10 @@ const STEPS_MAX: usize = 64;
 pub(crate) struct Consensus {
     seat: Seat<Owner, Input>,
     bell: Bell,
-    /// Requests that may still be taken; may be less than nothing.
+    /// Requests that the replica could still take when it was asked last.
     credit: AtomicI64,
+    /// Requests that were let in since, and that it has not seen yet.
+    on_their_way: AtomicI64,
     /// When the replica wants a tick; `u64::MAX` never.
     deadline: AtomicU64,
     drained: Mutex<bool>,
@@ -67,18 +69,16 @@ impl Consensus {
             seat: Seat::new(owner),
             bell: Bell::default(),
             credit: AtomicI64::new(0),
+            on_their_way: AtomicI64::new(0),
             deadline: AtomicU64::new(u64::MAX),
             drained: Mutex::new(false),
             is_drained: Condvar::new(),
         }
     }
 
-    /// Puts inputs, in order, before the replica. Somebody has to [`Shared::decide`] afterwards.
-    fn submit(&self, inputs: &mut Vec<Input>) -> usize {
-        let requests = inputs.iter().filter(|input| matches!(input, Input::Request(_))).count();
-        self.credit.fetch_sub(requests as i64, Ordering::Relaxed);
-        self.seat.put(inputs);
-        requests
+    /// Counts requests that were just let in; they are to be submitted.
+    pub(crate) fn let_in(&self, requests: usize) {
+        self.on_their_way.fetch_add(requests as i64, Ordering::Relaxed);
     }
 
     /// One input.
@@ -88,7 +88,7 @@ impl Consensus {
 
     /// True while more requests may be let in.
     pub(crate) fn has_credit(&self) -> bool {
-        self.credit.load(Ordering::Relaxed) > 0
+        self.credit.load(Ordering::Relaxed) > self.on_their_way.load(Ordering::Relaxed)
     }
 
     /// Looks at the replica.
@@ -114,12 +114,18 @@ impl Consensus {
 }
 
 impl Shared {
-    /// Puts inputs, in order, before the replica; it sees them when somebody [`decides`](Self::decide).
+    /// Puts inputs, in order, before the replica; it sees them when somebody [`decides`](Self::decide). Their requests were
+    /// [let in](Consensus::let_in).
     pub(crate) fn submit(&self, inputs: &mut Vec<Input>) {
         if !inputs.is_empty() {
-            let requests = self.consensus.submit(inputs);
-            self.metrics.requests.add(requests as u64);
+            self.consensus.seat.put(inputs);
         }
+    }
+
+    /// The same for what clients sent behind their handshakes, which nobody counted when it came.
+    fn let_in_and_submit(&self, inputs: &mut Vec<Input>) {
+        self.consensus.let_in(requests_in(inputs));
+        self.submit(inputs);
     }
 
     /// Steps through the inbox, unless another thread is at it.
@@ -139,6 +145,7 @@ impl Shared {
     /// with no input at all.
     fn turn(&self, owner: &mut Owner, inputs: &mut Vec<Input>) -> Deliveries {
         let mut deliveries = Deliveries::default();
+        let requests = requests_in(inputs);
         let mut waiting = inputs.drain(..).peekable();
         loop {
             if waiting.peek().is_some() {
@@ -154,16 +161,18 @@ impl Shared {
             }
         }
         self.metrics.count(Entry::of_this_thread(), &owner.tally, 0, self.clock.mono());
-        self.publish(&owner.replica);
+        self.metrics.requests.add(requests as u64);
+        self.publish(&owner.replica, requests);
         deliveries
     }
 
-    /// What others need to know of the replica between turns.
-    fn publish(&self, replica: &Replica) {
+    /// What others need to know of the replica between turns. It has seen this many more requests.
+    fn publish(&self, replica: &Replica, seen: usize) {
         let consensus = &self.consensus;
-        let queued = consensus.seat.waiting();
         let credit = (replica.credit().requests as usize).min(self.log.room());
-        consensus.credit.store(credit as i64 - queued as i64, Ordering::Relaxed);
+        consensus.credit.store(credit as i64, Ordering::Relaxed);
+        // After the store: for a moment too little is let in rather than too much, and `deliver` lets the rest in.
+        consensus.on_their_way.fetch_sub(seen as i64, Ordering::Release);
         let deadline = replica.deadline().map_or(u64::MAX, |at| at.0);
         if consensus.deadline.swap(deadline, Ordering::AcqRel) > deadline {
             consensus.bell.ring();
@@ -231,7 +240,7 @@ impl Shared {
         let now = self.clock.now();
         let host = Host { config: &self.front, tree: &tree, conns: &desk, watches: &self.watches, now };
         front::answer_session(conn, answer, &host, &mut owner.intake);
-        self.submit(&mut owner.intake.inputs);
+        self.let_in_and_submit(&mut owner.intake.inputs);
         drop(tree);
         deliveries.gather(&mut owner.intake);
     }
@@ -251,7 +260,7 @@ impl Shared {
             };
             rest = batch.apply(&mut tree, rest, &mut owner.intake);
             // Before anyone else gets in: see `answer_session`.
-            self.submit(&mut owner.intake.inputs);
+            self.let_in_and_submit(&mut owner.intake.inputs);
             drop(tree);
             deliveries.gather(&mut owner.intake);
         }
@@ -317,6 +326,11 @@ impl Shared {
         self.consensus.ring();
         self.consensus.wait_drained(patience)
     }
+}
+
+/// How many of them are requests.
+pub(crate) fn requests_in(inputs: &[Input]) -> usize {
+    inputs.iter().filter(|input| matches!(input, Input::Request(_))).count()
 }
 
 impl Deliveries {

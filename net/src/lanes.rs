@@ -57,11 +57,10 @@ impl<T> Lane<T> {
     }
 
     /// Moves everything that is there into `into`, which is empty; waits for something to come, at most until `until`.
-    /// What was taken before counts as done.
+    /// It takes up room until it is [`done`](Self::done).
     pub fn take(&self, into: &mut Vec<T>, until: Option<Instant>) -> Taken {
         debug_assert!(into.is_empty(), "the batch before is done");
         let mut state = self.state.lock();
-        state.at_work = 0;
         while state.items.is_empty() {
             if state.closed {
                 return Taken::Closed;
@@ -79,8 +78,13 @@ impl<T> Lane<T> {
         }
         state.reader_sleeps = false;
         std::mem::swap(&mut state.items, into);
-        state.at_work = into.len();
+        state.at_work += into.len();
         Taken::Some
+    }
+
+    /// What was taken is done with. To be said before anyone is told of the results: they may ask for the room at once.
+    pub fn done(&self) {
+        self.state.lock().at_work = 0;
     }
 
     /// How many more items fit before it is full, what is being worked on included.
@@ -160,6 +164,8 @@ mod tests {
         lane.push(4);
         assert_eq!(lane.room(), 0);
         batch.clear();
+        lane.done();
+        assert_eq!(lane.room(), 1);
         lane.take(&mut batch, None);
         assert_eq!(lane.room(), 1);
     }

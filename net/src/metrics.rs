@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
+use zk_core::front::EventKind;
 use zk_core::front::connection::Connection;
 use zk_core::time::Mono;
 
@@ -23,6 +24,8 @@ pub(crate) struct Tally {
     reads: RefCell<Vec<u64>>,
     writes: RefCell<Vec<u64>>,
     sizes: Cell<Sizes>,
+    /// Events with their watchers and the bytes of one frame.
+    events: RefCell<Vec<(EventKind, usize, usize)>>,
 }
 
 /// Sizes of replies, bytes; all 0 before the first.
@@ -73,6 +76,11 @@ impl Tally {
             Answered::Read => self.reads.borrow_mut().push(latency_us),
             Answered::Write => self.writes.borrow_mut().push(latency_us),
         }
+    }
+
+    /// So many connections watch for an event.
+    pub(crate) fn fired(&self, kind: EventKind, watchers: usize, bytes: usize) {
+        self.events.borrow_mut().push((kind, watchers, bytes));
     }
 }
 
@@ -215,6 +223,14 @@ pub struct Rare {
     pub fsync: Summary,
     /// `sync_processor_batch_size`: txns per sync.
     pub batch: Summary,
+    /// `sync_process_time`: a group of commands on the disk thread, microseconds.
+    pub group: Summary,
+    /// `sync_processor_queue_size`: commands that had gathered for a group.
+    pub queue: Summary,
+    /// `node_created_watch_count` and the like: watchers of an event, by [`EventKind`] from 1.
+    pub watchers: [Summary; 4],
+    /// `watch_bytes`: bytes of events, to all who heard.
+    pub watch_bytes: u64,
     /// `snapshottime`, microseconds.
     pub snapshot: Summary,
     /// `dbinittime`: recovery, microseconds.
@@ -282,6 +298,10 @@ impl Metrics {
         let rare = Rare {
             fsync: Summary::basic(),
             batch: Summary::basic(),
+            group: Summary::basic(),
+            queue: Summary::basic(),
+            watchers: [const { Summary::basic() }; 4],
+            watch_bytes: 0,
             snapshot: Summary::basic(),
             recovery: Summary::basic(),
             txns_replayed: Summary::basic(),
@@ -306,6 +326,14 @@ impl Metrics {
 
     /// Adds what a call into the core has counted.
     pub(crate) fn count(&self, entry: Entry, tally: &Tally, bytes_received: u64, now: Mono) {
+        let mut events = tally.events.borrow_mut();
+        if !events.is_empty() {
+            let mut rare = self.rare.lock();
+            for (kind, watchers, bytes) in events.drain(..) {
+                rare.watchers[kind as usize - 1].record(watchers as u64);
+                rare.watch_bytes += (watchers * bytes) as u64;
+            }
+        }
         let mut served = self.entries[entry.0 % self.entries.len()].lock();
         served.bytes_received += bytes_received;
         let (received, sent) = (tally.received.take(), tally.sent.take());

@@ -27,7 +27,7 @@ use crate::client::{socket, sweep};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
 use crate::disk::directories::{Directories, DirectoryError, Missing};
-use crate::disk::executor::Executor;
+use crate::disk::executor::{Executor, Group};
 use crate::disk::files::Files;
 use crate::lanes::Taken;
 use crate::shared::{OnFailure, Parts, Shared};
@@ -208,8 +208,9 @@ impl Node {
     /// if not everything could be finished (nothing that was acknowledged is lost even then).
     pub fn stop(self) -> bool {
         let Self { shared, runtime, threads, directories } = self;
-        let drained = shared.drain(DRAIN_PATIENCE);
-        if !drained {
+        // A server that has failed finishes nothing any more.
+        let drained = !shared.has_failed() && shared.drain(DRAIN_PATIENCE);
+        if !drained && !shared.has_failed() {
             warn!("requests are still in flight after {DRAIN_PATIENCE:?}; stopping all the same");
         }
         for client in shared.table.all() {
@@ -294,18 +295,9 @@ fn run_disk(shared: &Shared, mut executor: Executor) {
     while shared.log.take(&mut commands, None) != Taken::Closed {
         match executor.group(&commands) {
             Ok(group) => {
+                note_group(shared, &group, commands.len());
                 commands.clear();
-                if let Some(us) = group.sync_us {
-                    let mut rare = shared.metrics.rare.lock();
-                    rare.fsync.record(us);
-                    rare.batch.record(group.txns as u64);
-                    drop(rare);
-                    if us >= SLOW_SYNC_US {
-                        shared.metrics.slow_syncs.increment();
-                        warn!(ms = us / 1000, "syncing the transaction log took long; clients wait for it");
-                    }
-                }
-                shared.metrics.txns.add(group.txns as u64);
+                shared.log.done();
                 let Some(token) = group.durable else { continue };
                 shared.consensus.submit_one(Input::Durable(token));
                 if shared.log.is_empty() {
@@ -323,6 +315,22 @@ fn run_disk(shared: &Shared, mut executor: Executor) {
     }
     if let Err(fault) = executor.finish() {
         error!(%fault, "the last sync failed; everything acknowledged was synced before");
+    }
+}
+
+fn note_group(shared: &Shared, group: &Group, commands: usize) {
+    let metrics = &shared.metrics;
+    metrics.txns.add(group.txns as u64);
+    let mut rare = metrics.rare.lock();
+    rare.group.record(group.took_us);
+    rare.queue.record(commands as u64);
+    let Some(us) = group.sync_us else { return };
+    rare.fsync.record(us);
+    rare.batch.record(group.txns as u64);
+    drop(rare);
+    if us >= SLOW_SYNC_US {
+        metrics.slow_syncs.increment();
+        warn!(ms = us / 1000, "syncing the transaction log took long; clients wait for it");
     }
 }
 

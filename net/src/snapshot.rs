@@ -74,6 +74,7 @@ impl Background {
                     Err(fault) => return report(Done::Failed(fault)),
                 }
             }
+            views.done();
         }
     }
 

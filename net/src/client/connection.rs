@@ -19,6 +19,7 @@ use super::Client;
 use super::four_letter::{self, Word};
 use super::socket::ReadHalf;
 use super::table::Desk;
+use crate::consensus::requests_in;
 use crate::gate::Entry;
 use crate::metrics::{Tally, Way};
 use crate::shared::Shared;
@@ -179,7 +180,11 @@ impl Task {
                 return Stop::NoCredit;
             }
             match self.frames.next_frame() {
-                Ok(Some(frame)) => tally.of(&mut state, |state| front::receive(state, frame, &host, intake)),
+                Ok(Some(frame)) => {
+                    let before = intake.inputs.len();
+                    tally.of(&mut state, |state| front::receive(state, frame, &host, intake));
+                    shared.consensus.let_in(requests_in(&intake.inputs[before..]));
+                }
                 Ok(None) => return Stop::NeedsBytes,
                 Err(error) => state.close(CloseReason::Malformed(error.to_string())),
             }
@@ -222,7 +227,6 @@ impl Task {
         let Self { shared, client, socket, greeted, .. } = self;
         shared.table.remove(client.id);
         shared.metrics.bytes_sent.add(client.written.load(Ordering::Relaxed));
-        socket.finish();
         let (mut inputs, session, why) = SCRATCH.with_borrow_mut(|(intake, tally)| {
             let mut state = client.state.lock();
             let desk = Desk { table: &shared.table, tally };
@@ -232,12 +236,13 @@ impl Task {
             intake.dirty.clear();
             (std::mem::take(&mut intake.inputs), session, closing)
         });
+        if greeted {
+            tell_end(&shared, &client, session, why, broken);
+        }
+        socket.finish();
         if !inputs.is_empty() {
             shared.submit(&mut inputs);
             shared.decide();
-        }
-        if greeted {
-            tell_end(&shared, &client, session, why, broken);
         }
     }
 }

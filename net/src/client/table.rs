@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use zk_core::front::connection::Connection;
-use zk_core::front::{Connections, Watches};
+use zk_core::front::{Connections, EventKind, Watches};
 use zk_core::ids::{ConnId, SessionId};
 use zk_core::watch::{SHARDS, WatchShard};
 use zk_core::wire::client::op;
@@ -114,6 +114,10 @@ impl Connections for Desk<'_> {
 
     fn answered(&self, op: i32, latency_ns: u64) {
         self.tally.answered(kind_of(op), latency_ns / 1000);
+    }
+
+    fn fired(&self, kind: EventKind, watchers: usize, bytes: usize) {
+        self.tally.fired(kind, watchers, bytes);
     }
 }
 

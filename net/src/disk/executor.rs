@@ -37,6 +37,8 @@ pub struct Group {
     pub txns: usize,
     /// Time of its last sync, microseconds; `None` if there was none.
     pub sync_us: Option<u64>,
+    /// Time of all of it, microseconds.
+    pub took_us: u64,
 }
 
 impl Executor {
@@ -47,6 +49,7 @@ impl Executor {
 
     /// Carries out a group of commands; when this returns they survive a power cut.
     pub fn group(&mut self, commands: &[DiskCommand]) -> Result<Group, DiskFault> {
+        let began = Instant::now();
         let mut group = Group::default();
         for command in commands {
             let rewrite = self.planner.plan(command, &mut self.ops);
@@ -63,6 +66,7 @@ impl Executor {
         }
         self.planner.commit(&mut self.ops);
         self.carry_out(&mut group)?;
+        group.took_us = micros(began);
         Ok(group)
     }
 
@@ -72,7 +76,7 @@ impl Executor {
             let started = is_sync.then(Instant::now);
             self.files.execute(std::slice::from_ref(op))?;
             if let Some(started) = started {
-                group.sync_us = Some(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
+                group.sync_us = Some(micros(started));
             }
         }
         self.ops.clear();
@@ -89,4 +93,8 @@ impl Executor {
             before_close.cloned().chain(current.into_iter().map(FileOp::SyncData)).collect();
         self.files.execute(&ops)
     }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

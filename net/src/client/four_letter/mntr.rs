@@ -76,6 +76,12 @@ fn put_summaries(shared: &Shared, out: &mut Lines) {
     let rare = shared.metrics.rare.lock().clone();
     out.put_summary("fsynctime", &rare.fsync, MICROSECONDS);
     out.put_summary("sync_processor_batch_size", &rare.batch, 1);
+    out.put_summary("sync_process_time", &rare.group, MICROSECONDS);
+    out.put_summary("sync_processor_queue_size", &rare.queue, 1);
+    for (kind, watchers) in ["created", "deleted", "changed", "children"].iter().zip(&rare.watchers) {
+        out.put_summary(&format!("node_{kind}_watch_count"), watchers, 1);
+    }
+    out.put("watch_bytes", rare.watch_bytes);
     out.put_summary("snapshottime", &rare.snapshot, MICROSECONDS);
     out.put_summary("dbinittime", &rare.recovery, MICROSECONDS);
     out.put_summary("startup_txns_loaded", &rare.txns_replayed, 1);
