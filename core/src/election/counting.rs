@@ -206,6 +206,10 @@ impl Looking {
         self.proposal
     }
 
+    pub(super) const fn finalises(&self) -> bool {
+        matches!(self.wait, Wait::Finalize)
+    }
+
     pub(super) const fn deadline(&self) -> Mono {
         self.deadline.0
     }

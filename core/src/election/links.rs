@@ -15,6 +15,7 @@
 //! one replaces; the last message that left is sent again on the next link, because it may have died with the old one.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::vote::Notification;
@@ -112,9 +113,9 @@ pub const STRANGERS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Links {
     me: Sid,
-    settings: LinkSettings,
+    settings: Unhashed<Arc<LinkSettings>>,
     /// Where to reach the members of the configs in force and last seen.
-    directory: BTreeMap<Sid, Vec<HostPort>>,
+    directory: Unhashed<Arc<Directory>>,
     peers: BTreeMap<Sid, Peer>,
     /// Accepted, and when they must have said who they are; as long as they should.
     unnamed: Vec<Unhashed<(LinkId, Mono)>>,
@@ -152,9 +153,13 @@ struct Dial {
 
 type Commands = Vec<(LinkId, LinkCommand)>;
 
+/// The election ports of other servers.
+pub type Directory = BTreeMap<Sid, Vec<HostPort>>;
+
 impl Links {
     /// Without connections.
-    pub const fn new(me: Sid, settings: LinkSettings, directory: BTreeMap<Sid, Vec<HostPort>>) -> Self {
+    pub fn new(me: Sid, settings: LinkSettings, directory: Directory) -> Self {
+        let (settings, directory) = (Unhashed(Arc::new(settings)), Unhashed(Arc::new(directory)));
         Self { me, settings, directory, peers: BTreeMap::new(), unnamed: Vec::new(), next_dial: Unhashed(0) }
     }
 
@@ -221,10 +226,9 @@ impl Links {
     }
 
     /// The members' addresses from now on. Links that stand are kept.
-    pub fn set_directory(&mut self, directory: BTreeMap<Sid, Vec<HostPort>>) {
-        self.directory = directory;
-        let Self { directory, peers, .. } = self;
-        peers.retain(|sid, peer| !peer.is_idle() || directory.contains_key(sid));
+    pub fn set_directory(&mut self, directory: Directory) {
+        self.peers.retain(|sid, peer| !peer.is_idle() || directory.contains_key(sid));
+        self.directory.0 = Arc::new(directory);
     }
 
     /// When [`Self::on_timer`] wants to be called.
@@ -263,7 +267,7 @@ impl Links {
     fn connect(&mut self, now: Mono, sid: Sid, out: &mut Commands) {
         let idle =
             self.peers.get(&sid).is_none_or(|peer| peer.link.is_none() && peer.dial.is_none() && !peer.rung);
-        if let (true, Some(addresses)) = (idle, self.directory.get(&sid).cloned()) {
+        if let (true, Some(addresses)) = (idle, self.directory.0.get(&sid).cloned()) {
             self.dial(now, sid, addresses, out);
         }
     }
@@ -278,7 +282,7 @@ impl Links {
         let address = addresses.remove(0);
         let link = LinkId::Dialled(self.next_dial.0);
         self.next_dial.0 += 1;
-        let deadline = after(now, self.settings.dial_timeout_ms);
+        let deadline = after(now, self.settings.0.dial_timeout_ms);
         peer.dial = Some(Dial { id: Unhashed(link), deadline, next: addresses });
         out.push((link, LinkCommand::Dial { sid, address }));
     }
@@ -287,7 +291,7 @@ impl Links {
         if self.unnamed.len() >= UNNAMED_MAX {
             out.push((self.unnamed.remove(0).0.0, LinkCommand::HangUp));
         }
-        self.unnamed.push(Unhashed((link, after(now, self.settings.hello_timeout_ms).0)));
+        self.unnamed.push(Unhashed((link, after(now, self.settings.0.hello_timeout_ms).0)));
     }
 
     fn on_hello(&mut self, now: Mono, link: LinkId, hello: Hello, out: &mut Commands) {
@@ -307,7 +311,7 @@ impl Links {
     /// Whom nobody talks to: ourselves, or a twin with our sid; sids that are none; strangers beyond the number that is
     /// taken. (Java gives anonymous observers negative sids and then hangs up on them for being smaller.)
     fn turns_away(&self, sid: Sid) -> bool {
-        let unknown = |sid: &Sid| !self.directory.contains_key(sid);
+        let unknown = |sid: &Sid| !self.directory.0.contains_key(sid);
         let strangers = || self.peers.keys().filter(|sid| unknown(sid)).count();
         sid == self.me
             || sid.0 < 0
@@ -318,7 +322,7 @@ impl Links {
     /// A smaller server rang: whatever link there was to it, it knows of none.
     fn dial_back(&mut self, now: Mono, sid: Sid, told: Vec<HostPort>, out: &mut Commands) {
         let mut addresses: Vec<_> = told.into_iter().filter(|address| !address.is_wildcard()).collect();
-        let configured = self.directory.get(&sid).into_iter().flatten();
+        let configured = self.directory.0.get(&sid).into_iter().flatten();
         let others: Vec<_> = configured.filter(|address| !addresses.contains(address)).cloned().collect();
         addresses.extend(others);
         let peer = self.peers.entry(sid).or_default();
@@ -332,7 +336,7 @@ impl Links {
 
     fn on_connected(&mut self, link: LinkId, out: &mut Commands) {
         let Part::Dialling(sid) = self.part_of(link) else { return };
-        let hello = Hello { sid: self.me, addresses: self.settings.addresses.clone() };
+        let hello = Hello { sid: self.me, addresses: self.settings.0.addresses.clone() };
         let peer = self.peers.entry(sid).or_default();
         peer.dial = None;
         if sid > self.me {
@@ -380,7 +384,7 @@ impl Links {
 
     /// A stranger without a connection leaves nothing behind.
     fn forget_if_idle(&mut self, sid: Sid) {
-        if !self.directory.contains_key(&sid) && self.peers.get(&sid).is_some_and(Peer::is_idle) {
+        if !self.directory.0.contains_key(&sid) && self.peers.get(&sid).is_some_and(Peer::is_idle) {
             self.peers.remove(&sid);
         }
     }

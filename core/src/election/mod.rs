@@ -244,6 +244,14 @@ impl Election {
         }
     }
 
+    /// True while the votes of a quorum agree, and only silence is waited for.
+    pub const fn finalises(&self) -> bool {
+        match &self.phase {
+            Phase::Looking(looking) => looking.finalises(),
+            Phase::Idle(_) | Phase::Settled(_) => false,
+        }
+    }
+
     /// The logical clock.
     pub const fn round(&self) -> i64 {
         self.round

@@ -3,14 +3,12 @@
 //! What the votes want sent goes through the links, what comes on a link is a vote of the server at its other end, and
 //! everything else is passed on to the replica or to the driver.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::links::{LinkCommand, LinkEvent, LinkId, LinkSettings, Links};
+use super::links::{Directory, LinkCommand, LinkEvent, LinkId, LinkSettings, Links};
 use super::vote::Notification;
 use super::{Candidate, Decision, Effect, Election, ElectionSettings};
-use crate::address::HostPort;
 use crate::config::member::Member;
 use crate::config::quorum_config::QuorumConfig;
 use crate::ids::{PeerState, Sid, Zxid};
@@ -183,8 +181,8 @@ impl ElectionPort {
 }
 
 /// Where the election ports of the others are: as the config in force has it, then as the last seen one has it.
-fn directory(me: Sid, membership: &Membership) -> BTreeMap<Sid, Vec<HostPort>> {
-    let mut directory = BTreeMap::<Sid, Vec<HostPort>>::new();
+fn directory(me: Sid, membership: &Membership) -> Directory {
+    let mut directory = Directory::new();
     let configs = [membership.in_force(), membership.last_seen()];
     for member in configs.iter().flat_map(|config| config.members()).filter(|member| member.sid != me) {
         let known = directory.entry(member.sid).or_default();

@@ -3,10 +3,10 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-/// A value that is compared but not hashed: deadlines, and names of links.
+/// A value that is compared but not hashed: deadlines, names of links, settings.
 ///
-/// A model checker abstracts from both: a timer may fire whenever it is armed, and a link is what it connects. States that
-/// differ in nothing else then have one fingerprint. (Equal values still hash equally, which is all that `Hash` asks.)
+/// A model checker abstracts from the first two: a timer may fire whenever it is armed, and a link is what it connects. States
+/// that differ in nothing else then have one fingerprint. (Equal values still hash equally, which is all that `Hash` asks.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Unhashed<T>(pub(super) T);
 
