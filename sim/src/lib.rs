@@ -8,6 +8,7 @@ pub mod clock;
 pub mod crashpoints;
 pub mod dice;
 pub mod disk;
+pub mod explore;
 pub mod faults;
 pub mod network;
 pub mod node;

@@ -2,6 +2,7 @@
 //! or scenario error, 3 not live, 4 an expectation failed, 5 not deterministic.
 
 mod commands;
+mod explore_command;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ enum Command {
     ListEvents,
     /// Invariants that are checked in every run.
     ListInvariants,
+    /// Walk every interleaving of an election, within bounds; exit with 4 if not all of it was seen.
+    Explore(explore_command::ExploreArguments),
     /// Events per second under the standard load of one server.
     Bench,
 }
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Some(Command::Lint { files }) => commands::lint(&files),
         Some(Command::ListEvents) => commands::list_events(),
         Some(Command::ListInvariants) => commands::list_invariants(),
+        Some(Command::Explore(arguments)) => explore_command::run(arguments),
         Some(Command::Bench) => commands::bench(),
     };
     ExitCode::from(code)
