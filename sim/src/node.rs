@@ -351,18 +351,21 @@ impl Node {
     }
 
     fn tell_recovered(&self, recovered: &Recovered, cx: &mut Context<'_>) {
-        cx.trace.tell(
-            cx.at,
-            || self.name(),
-            || format!("starts at {} with {} nodes", recovered.last_zxid, recovered.tree.node_count()),
-        );
+        let what = format!("starts at {} with {} znodes", recovered.last_zxid, recovered.tree.node_count());
+        cx.trace.headline(cx.at, &self.name(), &what);
         for event in &recovered.events {
-            match event {
-                Event::TornTailDropped { .. } => cx.trace.mark("torn-tail-dropped"),
-                Event::SnapshotSkipped { .. } => cx.trace.mark("snapshot-skipped"),
-                _ => {}
-            }
-            cx.trace.headline(cx.at, &self.name(), &format!("{event:?}"));
+            let what = match event {
+                Event::TornTailDropped { file, offset } => {
+                    cx.trace.mark("torn-tail-dropped");
+                    format!("drops the torn end of {file} from byte {offset} on")
+                }
+                Event::SnapshotSkipped { file, why } => {
+                    cx.trace.mark("snapshot-skipped");
+                    format!("passes over {file}: {why}")
+                }
+                other => format!("{other:?}"),
+            };
+            cx.trace.headline(cx.at, &self.name(), &what);
         }
     }
 

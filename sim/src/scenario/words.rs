@@ -1,5 +1,7 @@
 //! Words of the scenario language that carry a grammar of their own: selectors and losses.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use super::nearest;
@@ -122,6 +124,38 @@ impl Selector {
     }
 }
 
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let which = |which: &Which| match which {
+            Which::Any => "any",
+            Which::MaxZxid => "max_zxid",
+            Which::MinZxid => "min_zxid",
+            Which::Slowest => "slowest",
+        };
+        let leadership = |leadership: &Leadership| match leadership {
+            Leadership::With => "(with leader)",
+            Leadership::Without => "(without leader)",
+            Leadership::Either => "",
+        };
+        match self {
+            Self::Leader => f.write_str("leader"),
+            Self::LeaderClaimed => f.write_str("leader:claimed"),
+            Self::Follower(w) => write!(f, "follower:{}", which(w)),
+            Self::Observer(w) => write!(f, "observer:{}", which(w)),
+            Self::Node(id) => write!(f, "node:{id}"),
+            Self::Quorum(l) => write!(f, "quorum{}", leadership(l)),
+            Self::Minority(l) => write!(f, "minority{}", leadership(l)),
+            Self::Rest => f.write_str("rest"),
+            Self::Random(n) => write!(f, "random({n})"),
+            Self::Client(n) => write!(f, "client:{n}"),
+            Self::Clients => f.write_str("clients"),
+            Self::All => f.write_str("all"),
+            Self::Any => f.write_str("any"),
+            Self::EventNode => f.write_str("event.node"),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Selector {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -137,7 +171,8 @@ mod tests {
     fn every_selector_of_the_language_is_read() {
         for text in SELECTORS {
             let text = text.replace("(N)", "(2)").replace(":N", ":3");
-            assert!(Selector::parse(&text).is_ok(), "{text}");
+            let selector = Selector::parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(Selector::parse(&selector.to_string()), Ok(selector), "{text}");
         }
         assert_eq!(Selector::parse("node:3"), Ok(Selector::Node(3)));
         assert_eq!(Selector::parse("random(2)"), Ok(Selector::Random(2)));
