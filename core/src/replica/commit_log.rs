@@ -299,3 +299,133 @@ impl CommitLog {
 
 /// How many times its bound a window may hold while it is pinned.
 const PINNED_TIMES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SessionId;
+    use crate::time::WallMs;
+    use crate::wire::txn::{TxnBody, TxnHeader, kind};
+    use std::vec;
+
+    const fn z(counter: u32) -> Zxid {
+        Zxid::new(1, counter)
+    }
+
+    fn entry(counter: u32) -> Entry {
+        let zxid = z(counter);
+        let header = TxnHeader { session: SessionId(1), cxid: 0, zxid, time: WallMs(0), kind: kind::ERROR };
+        Entry::of(&Arc::new(Txn { header, body: TxnBody::Error { err: -101 }, digest: None }))
+    }
+
+    fn zxids(entries: &[Entry]) -> Vec<Zxid> {
+        entries.iter().map(|entry| entry.zxid).collect()
+    }
+
+    fn kept(log: &CommitLog) -> Vec<Zxid> {
+        log.range(Zxid(i64::MIN), log.logged()).map(|entry| entry.zxid).collect()
+    }
+
+    /// Through 1_5, of which nothing is durable yet.
+    fn log(window: Window) -> (CommitLog, Vec<Token>) {
+        let mut log = CommitLog::new(z(0), &[], window);
+        let mut tokens = vec![];
+        for counter in 1..=5 {
+            log.append(entry(counter));
+            log.flush(&mut vec![], |_| {});
+            tokens.push(log.last_token());
+        }
+        (log, tokens)
+    }
+
+    const WIDE: Window = Window { count: 500, bytes: 1 << 20 };
+
+    #[test]
+    fn a_txn_is_durable_with_the_token_of_its_append() {
+        let (mut log, tokens) = log(WIDE);
+        assert_eq!(log.durable_zxid(), z(0));
+        log.durable(tokens[1]);
+        assert_eq!(
+            (log.durable_zxid(), log.is_durable(tokens[1]), log.is_durable(tokens[2])),
+            (z(2), true, false)
+        );
+        let epoch = log.token();
+        log.durable(tokens[4]);
+        assert_eq!((log.durable_zxid(), log.is_durable(epoch), log.is_settled()), (z(5), false, false));
+        log.durable(epoch);
+        assert!(log.is_durable(epoch) && log.is_settled());
+    }
+
+    #[test]
+    fn a_commit_yields_what_lies_between_in_order_and_once() {
+        let (mut log, _) = log(WIDE);
+        assert_eq!(zxids(&log.commit(z(2))), [z(1), z(2)]);
+        assert_eq!(log.first_uncommitted().map(|entry| entry.zxid), Some(z(3)));
+        assert_eq!(zxids(&log.commit(z(2))), []);
+        assert_eq!(zxids(&log.commit(z(5))), [z(3), z(4), z(5)]);
+        assert_eq!(log.unapplied(), 5);
+        log.applied(z(4));
+        assert_eq!((log.unapplied(), log.applied_zxid()), (1, z(4)));
+    }
+
+    #[test]
+    fn only_the_tail_can_be_truncated() {
+        let (mut log, tokens) = log(WIDE);
+        log.durable(tokens[4]);
+        log.commit(z(2));
+        let command = log.truncate(z(3));
+        assert!(matches!(command, DiskCommand::Truncate { to, .. } if to == z(3)));
+        assert_eq!((log.logged(), log.durable_zxid(), kept(&log)), (z(3), z(5), vec![z(1), z(2), z(3)]));
+        log.durable(log.last_token());
+        assert_eq!(log.durable_zxid(), z(3));
+        log.truncate(z(2));
+        assert_eq!(log.logged(), z(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant: what is in the tree is not truncated under it")]
+    fn what_is_committed_is_not_truncated() {
+        let (mut log, _) = log(WIDE);
+        log.commit(z(4));
+        log.truncate(z(3));
+    }
+
+    #[test]
+    fn the_window_keeps_the_newest_applied_and_everything_else() {
+        let (mut log, _) = log(Window { count: 2, bytes: 1 << 20 });
+        log.commit(z(4));
+        assert_eq!(kept(&log).len(), 5);
+        log.applied(z(4));
+        assert_eq!((kept(&log), log.floor(), log.oldest()), (vec![z(4), z(5)], z(3), Some(z(4))));
+        // What is not applied stays, whatever the bound.
+        let (mut log, _) = self::log(Window::NONE);
+        log.commit(z(4));
+        log.applied(z(2));
+        assert_eq!(kept(&log), [z(3), z(4), z(5)]);
+    }
+
+    #[test]
+    fn a_pinned_window_keeps_what_is_to_be_joined_to_a_part_of_the_log() {
+        let (mut log, _) = log(Window { count: 1, bytes: 1 << 20 });
+        log.pin(Some(z(2)));
+        log.commit(z(5));
+        log.applied(z(5));
+        assert_eq!((kept(&log), log.floor()), (vec![z(3), z(4), z(5)], z(2)));
+        log.pin(None);
+        assert_eq!((kept(&log), log.floor()), (vec![z(5)], z(4)));
+    }
+
+    #[test]
+    fn a_replaced_history_has_come_to_rest_when_its_tree_is_there() {
+        let (mut log, tokens) = log(WIDE);
+        log.durable(tokens[4]);
+        log.commit(z(5));
+        log.applied(z(5));
+        assert!(log.is_settled());
+        log.restart(z(5), &[]);
+        assert!(!log.is_settled() && !log.tree_has(z(1)));
+        log.applied(z(5));
+        assert!(log.is_settled() && log.tree_has(z(5)));
+        assert_eq!((log.floor(), log.oldest()), (z(5), None));
+    }
+}

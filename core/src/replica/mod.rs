@@ -24,6 +24,8 @@ mod role;
 mod settings;
 mod snapshots;
 mod standalone;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -18,7 +18,7 @@ use super::super::learner::decode_forwarded;
 use super::super::outbox::Turn;
 use super::super::proposer::{Asked, Place, Proposer};
 use super::super::role::{Leave, PeerFault};
-use super::super::settings::SyncReads;
+use super::super::settings::{ReplicaConfig, SyncReads};
 use super::progress::{Learner, Learners, Stage, Stream};
 use crate::action::{Action, CloseReason, Commit, HangReason, SessionAnswer};
 use crate::auth::AuthInfo;
@@ -28,7 +28,7 @@ use crate::input::{ClientRequest, RequestBody, SessionAsk, Touch};
 use crate::quorum::Acks;
 use crate::session::{Owner, SessionInfo};
 use crate::time::Mono;
-use crate::tree::ApplyMode;
+use crate::tree::{ApplyMode, Tree};
 use crate::wire::quorum::{ForwardedRequest, QuorumPacket};
 use crate::wire::request::Request;
 
@@ -74,10 +74,14 @@ pub(super) struct Broadcast {
 impl Broadcast {
     /// Begins with everything committed and applied.
     pub(super) fn begin(epoch: u32, turn: &Turn<'_>) -> Self {
-        let (now, logged) = (turn.now.mono, turn.log.logged());
+        Self::over(epoch, turn.config, turn.tree, turn.log.logged(), turn.now.mono)
+    }
+
+    /// Goes on behind `logged`, which the tree has.
+    pub(super) fn over(epoch: u32, config: &ReplicaConfig, tree: &Tree, logged: Zxid, now: Mono) -> Self {
         Self {
             epoch,
-            proposer: Proposer::new(turn.config, turn.tree, now),
+            proposer: Proposer::new(config, tree, now),
             origins: VecDeque::new(),
             acks: VecDeque::new(),
             proposed: logged,

@@ -434,6 +434,20 @@ impl Leading {
     }
 }
 
+#[cfg(test)]
+impl Leading {
+    /// Goes on as if everything through `last` had been proposed and committed in this epoch.
+    pub(super) fn begin_broadcast_again(
+        &mut self,
+        config: &ReplicaConfig,
+        tree: &crate::tree::Tree,
+        last: Zxid,
+    ) {
+        let State::Broadcast(broadcast) = &mut self.state else { panic!("it is established") };
+        **broadcast = Broadcast::over(last.epoch(), config, tree, last, self.beat_at);
+    }
+}
+
 fn refuse(conn: ConnId, turn: &mut Turn<'_>) {
     turn.close(conn, CloseReason::NotServing);
 }

@@ -191,3 +191,99 @@ fn send_committed(link: LinkId, zxid: Zxid, txn: &Bytes, turn: &mut Turn<'_>) {
     turn.send(link, QuorumPacket::Proposal { zxid, txn: txn.clone() });
     turn.send(link, QuorumPacket::Commit { zxid });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SessionId;
+    use crate::replica::commit_log::{Entry, Window};
+    use crate::time::WallMs;
+    use crate::wire::txn::{Txn, TxnBody, TxnHeader, kind};
+    use alloc::sync::Arc;
+    use std::vec::Vec;
+
+    const fn z(epoch: u32, counter: u32) -> Zxid {
+        Zxid::new(epoch, counter)
+    }
+
+    fn txn(zxid: Zxid) -> Arc<Txn> {
+        let header = TxnHeader { session: SessionId(1), cxid: 0, zxid, time: WallMs(0), kind: kind::ERROR };
+        Arc::new(Txn { header, body: TxnBody::Error { err: -101 }, digest: None })
+    }
+
+    /// A window of these txns, all committed and applied.
+    fn log(zxids: &[Zxid]) -> CommitLog {
+        let txns: Vec<_> = zxids.iter().map(|zxid| txn(*zxid)).collect();
+        let window = Window { count: 500, bytes: usize::MAX };
+        CommitLog::new(zxids.last().copied().unwrap_or_default(), &txns, window)
+    }
+
+    fn choose(peer: Zxid, log: &CommitLog) -> Plan {
+        Plan::choose(peer, log.committed(), log, SyncChoice::Least, LogShare::Any)
+    }
+
+    #[test]
+    fn a_sync_is_chosen_by_the_rules_of_java_in_their_order() {
+        let log = log(&[z(1, 3), z(1, 4), z(1, 5), z(3, 1), z(3, 2)]);
+        let oldest = z(1, 3);
+        for (peer, plan) in [
+            (z(3, 2), Plan::Diff { after: z(3, 2) }),
+            (z(3, 9), Plan::Trunc { to: z(3, 2) }),
+            (z(4, 1), Plan::Trunc { to: z(3, 2) }),
+            (z(4, 0), Plan::Snap),
+            (z(1, 3), Plan::Diff { after: z(1, 3) }),
+            (z(1, 5), Plan::Diff { after: z(1, 5) }),
+            (z(3, 1), Plan::Diff { after: z(3, 1) }),
+            (z(2, 0), Plan::Diff { after: z(2, 0) }),
+            (z(3, 0), Plan::Diff { after: z(3, 0) }),
+            (z(2, 7), Plan::Snap),
+            (z(1, 6), Plan::Snap),
+            (z(1, 2), Plan::ReadLog { to: oldest }),
+            (z(0, 0), Plan::ReadLog { to: oldest }),
+        ] {
+            assert_eq!(choose(peer, &log), plan, "{peer}");
+        }
+        let never = Plan::choose(z(1, 2), z(3, 2), &log, SyncChoice::Least, LogShare::Never);
+        assert_eq!(never, Plan::Snap);
+        let forced = Plan::choose(z(3, 2), z(3, 2), &log, SyncChoice::Snapshot, LogShare::Any);
+        assert_eq!(forced, Plan::Snap);
+    }
+
+    #[test]
+    fn an_empty_leader_has_a_diff_for_an_empty_learner() {
+        let empty = log(&[]);
+        assert_eq!(choose(z(0, 0), &empty), Plan::Diff { after: z(0, 0) });
+        assert_eq!(choose(z(1, 1), &empty), Plan::Trunc { to: z(0, 0) });
+        assert_eq!(choose(z(1, 0), &empty), Plan::Snap);
+    }
+
+    #[test]
+    fn a_learner_is_cut_back_to_the_last_txn_before_its_own_lost_one() {
+        // The walk's table: what its epoch has is skipped, the first one beyond decides.
+        let txns = [z(1, 3), z(1, 5), z(2, 1)];
+        let walk = |peer| Plan::walk(peer, txns.into_iter());
+        assert_eq!(walk(z(1, 4)), Plan::Trunc { to: z(1, 3) });
+        assert_eq!(walk(z(1, 5)), Plan::Diff { after: z(1, 5) });
+        assert_eq!(walk(z(1, 9)), Plan::Snap);
+        assert_eq!(walk(z(2, 0)), Plan::Diff { after: z(2, 0) });
+        assert_eq!(walk(z(2, 5)), Plan::Snap);
+        assert_eq!(walk(z(3, 0)), Plan::Diff { after: z(3, 0) });
+        assert_eq!(walk(z(1, 1)), Plan::Snap);
+    }
+
+    #[test]
+    fn parts_of_the_log_join_the_window_without_a_hole() {
+        let mut log = log(&[z(1, 3), z(1, 4)]);
+        log.append(Entry::of(&txn(z(1, 5))));
+        let part = |zxids: &[Zxid]| -> Vec<LogRecord> {
+            zxids.iter().map(|zxid| LogRecord { zxid: *zxid, bytes: Bytes::new() }).collect()
+        };
+        assert!(joins(&part(&[z(1, 1), z(1, 2), z(1, 3)]), z(1, 1), &log));
+        assert!(joins(&part(&[z(0, 9), z(1, 1), z(1, 2), z(1, 3)]), z(1, 0), &log));
+        // It does not reach the window; it begins behind the learner; it has a hole; it is empty.
+        assert!(!joins(&part(&[z(1, 1), z(1, 2)]), z(1, 1), &log));
+        assert!(!joins(&part(&[z(1, 2), z(1, 3)]), z(1, 1), &log));
+        assert!(!joins(&part(&[z(1, 1), z(1, 3)]), z(1, 1), &log));
+        assert!(!joins(&[], z(1, 1), &log));
+    }
+}

@@ -1,0 +1,168 @@
+//! What no conversation can reach: the end of an epoch's numbers.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::action::{Commit, ConfigNode};
+use crate::config::quorum_config::QuorumConfig;
+use crate::election::ElectionSettings;
+use crate::election::links::LinkSettings;
+use crate::ids::{ConnId, SessionId, Sid};
+use crate::input::{SessionAsk, Token};
+use crate::quorum::Membership;
+use crate::time::WallMs;
+use crate::tree::{ApplyMode, Changes};
+use crate::wire::txn::{Txn, TxnBody, TxnHeader, kind};
+
+/// An ensemble of one, with a disk and a tree that do at once what they are told.
+struct Scene {
+    replica: Replica,
+    tree: Tree,
+    now: Now,
+    left: Vec<Leave>,
+    created: Vec<Zxid>,
+}
+
+fn config() -> ReplicaConfig {
+    let members = QuorumConfig::parse("server.1=h:1:2:participant").unwrap();
+    let ensemble = Ensemble {
+        membership: Arc::new(Membership::settled(Arc::new(members))),
+        election: ElectionSettings::default(),
+        links: LinkSettings { addresses: vec![], dial_timeout_ms: 5000, hello_timeout_ms: 5000 },
+        init_limit: 10,
+        sync_limit: 5,
+        connect_limit: None,
+        window_count: 500,
+        window_bytes: 1 << 20,
+        log_share: LogShare::Any,
+        sync_choice: SyncChoice::Least,
+        sync_reads: SyncReads::Confirmed,
+        backlog_max: 1 << 20,
+        held_max: 1 << 20,
+        leader_serves: ClientService::Open,
+        observer_delay_ms: 0,
+    };
+    ReplicaConfig {
+        sid: Sid(1),
+        tick_ms: 1000,
+        snap_count: 1000,
+        snap_size_limit: 0,
+        digest: false,
+        skip_acl: false,
+        outstanding_max: 1000,
+        ensemble: Some(ensemble),
+    }
+}
+
+impl Scene {
+    fn start() -> Self {
+        let now = Now { mono: Mono::from_millis(0), wall: WallMs(0) };
+        let tree = Tree::new();
+        let recovered = Recovered {
+            tree: tree.clone(),
+            last_zxid: Zxid::ZERO,
+            epochs: None,
+            recent: vec![],
+            events: vec![],
+            repairs: vec![],
+        };
+        let mut out = Outbox::new();
+        let replica = Replica::open(config(), &recovered, 7, now, &mut out);
+        let mut scene = Self { replica, tree, now, left: vec![], created: vec![] };
+        scene.carry_out(out);
+        scene
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut out = Outbox::new();
+        self.replica.step(self.now, input, &self.tree, &mut out);
+        self.carry_out(out);
+    }
+
+    fn carry_out(&mut self, out: Outbox) {
+        let mut inputs = VecDeque::new();
+        for action in out {
+            match action {
+                Action::Disk(command) => inputs.extend(command.token().map(Input::Durable)),
+                Action::Apply(commits) => {
+                    for commit in commits {
+                        let Commit::Txn { txn, mode, .. } = commit else { continue };
+                        self.tree.apply(&txn, mode, &mut Changes::new());
+                        self.created.push(txn.header.zxid);
+                    }
+                    inputs.push_back(Input::Applied(self.tree.last_zxid()));
+                }
+                Action::ConfigNode(ConfigNode { text, version, time }) => {
+                    self.tree.set_config(&text, version, time);
+                }
+                Action::Event(Event::RoleLeft { why }) => self.left.push(why),
+                Action::Fatal(why) => panic!("{why}"),
+                _ => {}
+            }
+        }
+        inputs.into_iter().for_each(|input| self.step(input));
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let until = Mono::from_millis(self.now.mono.millis() + ms);
+        while let Some(next) = self.replica.deadline().filter(|next| *next <= until) {
+            self.now.mono = self.now.mono.max(next);
+            self.step(Input::Tick);
+        }
+        self.now.mono = until;
+    }
+
+    /// As if so many txns had come before.
+    fn jump_to(&mut self, last: Zxid) {
+        let header =
+            TxnHeader { session: SessionId(1), cxid: 0, zxid: last, time: WallMs(0), kind: kind::ERROR };
+        let txn = Txn { header, body: TxnBody::Error { err: -101 }, digest: None };
+        self.tree.apply(&txn, ApplyMode::Replay, &mut Changes::new());
+        self.replica.log = CommitLog::new(last, &[], Window { count: 500, bytes: 1 << 20 });
+        self.replica.log.durable(Token(0));
+        let Role::Leading(leading) = &mut self.replica.role else { panic!("it leads") };
+        leading.begin_broadcast_again(&self.replica.config, &self.tree, last);
+    }
+
+    fn connect(&mut self, conn: u64) {
+        self.step(Input::Connect { conn: ConnId(conn), ask: SessionAsk::New { timeout_ms: 60_000 } });
+    }
+}
+
+#[test]
+fn used_up_counter_ends_the_epoch_and_no_zxid_wraps_into_the_next() {
+    let mut scene = Scene::start();
+    scene.pass(1000);
+    assert_eq!(scene.replica.standing().phase, Phase::Broadcast);
+    let epochs = Some(Epochs { accepted: 1, current: 1 });
+    assert_eq!(scene.replica.epochs(), epochs);
+    scene.jump_to(Zxid::new(1, u32::MAX - 3));
+    scene.connect(1);
+    scene.connect(2);
+    let last = Zxid::new(1, u32::MAX - 1);
+    assert_eq!((scene.created.last(), &scene.left[..]), (Some(&last), &[][..]));
+
+    // Whoever would get 0xffffffff makes the leader step down; the next epoch begins with 1.
+    scene.connect(3);
+    assert_eq!(scene.left, [Leave::CounterUsedUp]);
+    assert_eq!((scene.replica.last_logged(), scene.replica.standing().role), (last, RoleKind::Looking));
+    scene.pass(1000);
+    assert_eq!(scene.replica.epochs(), Some(Epochs { accepted: 2, current: 2 }));
+    scene.connect(4);
+    assert_eq!(scene.created.last(), Some(&Zxid::new(2, 1)));
+}
+
+#[test]
+fn ensemble_of_one_serves_syncs_and_expires_sessions() {
+    let mut scene = Scene::start();
+    scene.pass(1000);
+    scene.step(Input::Connect { conn: ConnId(1), ask: SessionAsk::New { timeout_ms: 4000 } });
+    assert_eq!(scene.created, [Zxid::new(1, 1)]);
+    scene.pass(3000);
+    assert_eq!(scene.replica.sessions().len(), 1);
+    scene.pass(3500);
+    assert_eq!((scene.replica.sessions().len(), scene.created.len()), (0, 2));
+}
