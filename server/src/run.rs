@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process;
 use std::sync::mpsc::{self, Sender};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{error, info, warn};
 use zk_core::disk::DiskConfig;
 use zk_core::front::FrontConfig;
@@ -30,6 +31,7 @@ enum Ending {
 pub fn run(args: &Run, environment: &[Override]) -> u8 {
     logging::begin(&args.logging);
     end_with_any_panic();
+    raise_open_files();
     let mut overrides = environment.to_vec();
     overrides.extend(jvm_flags::from_options(&args.properties));
     let cfg = match understand(&args.config, &overrides) {
@@ -120,6 +122,16 @@ fn end_with_any_panic() {
     }));
 }
 
+/// Every connection is an open file: as many as the system lets this process have (the Java machine does the same).
+fn raise_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        warn!(%error, "the limit of open files stays at {current:?}");
+    }
+}
+
 fn complain(status: u8, message: &str) -> u8 {
     error!("{message}");
     eprintln!("{message}");
@@ -183,5 +195,44 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
         version: environment::version(),
         whitelist: cfg.four_letter_words.clone(),
         environment: environment::list(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    const CHILD: &str = "ZOARIUM_TEST_PANICS";
+
+    /// Does nothing unless [`a_panic_in_any_thread_ends_the_process`] runs it in a process of its own.
+    #[test]
+    fn panics_when_told_to() {
+        if std::env::var_os(CHILD).is_some() {
+            end_with_any_panic();
+            let thread = std::thread::spawn(|| panic!("invariant: one and one are three"));
+            let _ = thread.join();
+            process::exit(0);
+        }
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_ends_the_process() {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "run::tests::panics_when_told_to", "--nocapture"]).env(CHILD, "1");
+        let output = child.output().unwrap();
+        assert_eq!(output.status.code(), Some(exit::UNEXPECTED.into()), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("one and one are three") && said.contains("run.rs"), "{said}");
+        assert!(said.contains("nothing was acknowledged"), "{said}");
+    }
+
+    #[test]
+    fn the_sample_file_is_accepted_without_a_warning() {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf/zoo_sample.cfg");
+        let cfg = ZooCfg::load(Path::new(sample), &[]).unwrap();
+        assert!(cfg.notices.iter().all(|notice| notice.level == Level::Info), "{:?}", cfg.notices);
+        assert!(cfg.refusals.is_empty());
+        assert_eq!((cfg.client_port, cfg.tick_ms, cfg.snap_retain_count), (2181, 2000, 3));
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn everything() -> Result<()> {
     // The advisory database lives where CI's machines cannot reach; `cargo deny check` without a list asks it too.
     run("licences and sources", &["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"])?;
     run("tests", &["cargo", "test", "--workspace", "--exclude", "live"])?;
+    run("locks", &["cargo", "test", "-p", "net", "--features", "loom", "--lib", "loom"])?;
     run("documents", &["cargo", "doc", "--workspace", "--no-deps", "--quiet"])?;
     run("scenarios", &["cargo", "run", "-q", "-p", "sim", "--", "sweep", "scenarios", "--seeds", "20"])?;
     run(
