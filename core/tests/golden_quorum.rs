@@ -3,6 +3,8 @@
 mod captures;
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 use captures::{Kind, Side, captures};
@@ -329,6 +331,24 @@ fn every_captured_config_text_comes_back_as_it_was() {
     });
     assert_eq!(versions.len(), 402);
     assert!(versions.iter().any(|version| version.counter() > 0), "one of a reconfig");
+}
+
+/// As reconfigs left them beside zoo.cfg: the version is in the name.
+#[test]
+fn every_dynamic_file_comes_back_as_it_was() {
+    let mut versions = vec![];
+    for server in ["3.8.0", "3.9.5"] {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/quorum").join(server);
+        for file in fs::read_dir(directory.join("reconfig/dynamic")).unwrap() {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(QuorumConfig::parse(&text).unwrap().members_text(), text, "{}", path.display());
+            versions.push(path.extension().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    versions.sort();
+    versions.dedup();
+    assert_eq!(versions, ["100000000", "100000003", "100000006"]);
 }
 
 #[test]
