@@ -5,7 +5,7 @@
 //! | comment | `#` or `!` as the first non-blank character of a line, nowhere else |
 //! | separator | the first unescaped `=`, `:` or blank; blanks around it are dropped |
 //! | continuation | a line that ends in an odd number of `\` goes on in the next one, whose leading blanks are dropped |
-//! | escapes | `\t \n \r \f`, `\uXXXX` (UTF-16), and `\` before anything else stands for that character |
+//! | escapes | `\t \n \r \f`, `\uHHHH` (UTF-16), and `\` before anything else stands for that character |
 //! | trimming | as ZooKeeper does it: keys and values lose leading and trailing characters up to U+0020 |
 //!
 //! Two things are kept beside Java's reading, because guides teach them and Java chokes on them: a comment behind a
@@ -118,7 +118,7 @@ fn entry(source: &str, line: u32, chars: &[char]) -> Result<Entry, ConfigError> 
 
 /// A side of the separator with its escapes resolved, in both readings.
 struct Resolved {
-    /// UTF-16 units, as `\uXXXX` can only name those.
+    /// UTF-16 units, as `\uHHHH` can only name those.
     utf16: Vec<u16>,
     java: String,
     comment_at: Option<usize>,

@@ -4,27 +4,27 @@
 //! background, connections with their frames. A crash may fall between any two actions that a step emitted and between any
 //! two file operations: each is a *boundary*, and boundaries are counted, so that a sweep can visit them all.
 
-use std::cell::RefCell;
+mod connections;
+mod files;
+mod serving;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use zk_core::action::{Action, CloseReason, Commit, DiskCommand};
+use zk_core::action::{Action, Commit, DiskCommand};
 use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::recovery::{self, Recovered};
 use zk_core::disk::snapshot::SnapshotWriter;
-use zk_core::disk::{DiskConfig, FileOp, purge};
+use zk_core::disk::{DiskConfig, FileOp};
 use zk_core::error::DiskFault;
 use zk_core::event::Event;
-use zk_core::front::connection::Connection;
-use zk_core::front::{self, Connections, FrontConfig, Host, Intake, Watches};
+use zk_core::front::{self, FrontConfig, Host, Intake};
 use zk_core::ids::{ConnId, SessionId};
 use zk_core::input::{Input, Token};
 use zk_core::replica::{Replica, ReplicaConfig};
 use zk_core::time::{Mono, Now};
 use zk_core::tree::Tree;
-use zk_core::watch::{SHARDS, WatchShard};
-use zk_core::wire::framing::FrameReader;
 
 use crate::clock::{Clock, Time};
 use crate::dice::{Dice, Site};
@@ -32,6 +32,8 @@ use crate::disk::Disk;
 use crate::network::Delay;
 use crate::oracle::{Commits, Histories, Invariant, Ledger, Violation};
 use crate::trace::Trace;
+
+pub use connections::{Conns, Shards};
 
 /// How a process ends when it did not mean to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,78 +162,6 @@ pub struct Server {
     /// When each session was last heard here; from the start on, all of them are.
     heard: BTreeMap<SessionId, Mono>,
     started: Mono,
-}
-
-/// Connections of a server.
-#[derive(Clone, Debug, Default)]
-pub struct Conns {
-    all: BTreeMap<ConnId, RefCell<(Connection, FrameReader)>>,
-    bound: RefCell<BTreeMap<SessionId, ConnId>>,
-}
-
-impl Conns {
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
-    /// True if it is there.
-    pub fn contains(&self, conn: ConnId) -> bool {
-        self.all.contains_key(&conn)
-    }
-}
-
-impl Connections for Conns {
-    fn with<R>(&self, conn: ConnId, f: impl FnOnce(&mut Connection) -> R) -> Option<R> {
-        self.all.get(&conn).map(|cell| f(&mut cell.borrow_mut().0))
-    }
-
-    fn bind(&self, session: SessionId, conn: ConnId) -> Option<ConnId> {
-        self.bound.borrow_mut().insert(session, conn).filter(|old| *old != conn)
-    }
-
-    fn unbind(&self, session: SessionId, conn: ConnId) {
-        let mut bound = self.bound.borrow_mut();
-        if bound.get(&session) == Some(&conn) {
-            bound.remove(&session);
-        }
-    }
-
-    fn conn_of(&self, session: SessionId) -> Option<ConnId> {
-        self.bound.borrow().get(&session).copied()
-    }
-}
-
-/// Watches of a server.
-#[derive(Clone, Debug)]
-pub struct Shards(Vec<RefCell<WatchShard>>);
-
-impl Shards {
-    fn new() -> Self {
-        Self((0..SHARDS).map(|_| RefCell::new(WatchShard::default())).collect())
-    }
-
-    /// Connections that hold watches.
-    pub fn holders(&self) -> Vec<ConnId> {
-        let mut holders: Vec<ConnId> = Vec::new();
-        for shard in &self.0 {
-            holders.extend(shard.borrow().list().map(|(_, conn, _)| conn));
-        }
-        holders.sort_unstable();
-        holders.dedup();
-        holders
-    }
-}
-
-impl Watches for Shards {
-    fn shard<R>(&self, index: usize, f: impl FnOnce(&mut WatchShard) -> R) -> R {
-        f(&mut self.0[index].borrow_mut())
-    }
 }
 
 /// What a node sees of the world while it does something.
@@ -570,145 +500,6 @@ impl Node {
         (&self.settings.front, self.server.as_mut().expect("a running process"))
     }
 
-    // --- disk ---------------------------------------------------------------------------------------------------------
-
-    /// Begins the next batch: all commands that wait, and one sync for them.
-    fn pump_disk(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let server = self.server();
-        if !server.ops.is_empty() || server.commands.is_empty() {
-            return Ok(());
-        }
-        let mut ops = Vec::new();
-        for command in server.commands.drain(..) {
-            server.planner.plan(&command, &mut ops);
-            if let DiskCommand::Append { token, .. } = command {
-                server.ops_token = Some(token);
-            }
-        }
-        server.planner.commit(&mut ops);
-        server.ops = ops.into();
-        self.advance_disk(cx)
-    }
-
-    /// Writes at once, as the page cache takes them; the next sync takes its time.
-    fn advance_disk(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        while let Some(op) = self.server().ops.front() {
-            if matches!(op, FileOp::SyncData(_) | FileOp::SyncDir(_)) {
-                let write = self.settings.write.draw(cx.dice, Site::DiskWrite, self.id);
-                let sync = self.settings.sync.draw(cx.dice, Site::DiskSync, self.id) * self.sync_factor;
-                cx.effects.push(Effect::Schedule(cx.at.plus(write + sync), NodeEvent::Disk));
-                return Ok(());
-            }
-            let op = self.server().ops.pop_front().expect("looked at above");
-            self.boundary()?;
-            self.run_op(&op, cx)?;
-        }
-        Ok(())
-    }
-
-    /// A sync is done.
-    fn disk_done(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let op = self.server().ops.pop_front().expect("scheduled for a sync");
-        self.boundary()?;
-        self.run_op(&op, cx)?;
-        self.advance_disk(cx)?;
-        if !self.server().ops.is_empty() {
-            return Ok(());
-        }
-        self.boundary()?;
-        if let Some(token) = self.server().ops_token.take() {
-            self.input(Input::Durable(token), cx)?;
-        }
-        self.pump_disk(cx)
-    }
-
-    fn run_op(&mut self, op: &FileOp, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let Err(error) = self.disk.run(op) else { return Ok(()) };
-        if matches!(op, FileOp::SyncData(_) | FileOp::SyncDir(_)) {
-            self.ledger.fsync_failed();
-            cx.trace.mark("fsync-failed");
-        }
-        let fault = DiskFault::Io {
-            file: format!("{op:?}").chars().take(60).collect(),
-            op: "file operation",
-            error: error.into(),
-        };
-        cx.trace.tell(cx.at, || self.name(), || fault.to_string());
-        self.input(Input::DiskFailed(fault), cx)
-    }
-
-    // --- snapshots ----------------------------------------------------------------------------------------------------
-
-    fn begin_snapshot(&mut self, cx: &mut Context<'_>) {
-        let config = self.settings.disk;
-        let server = self.server();
-        assert!(server.snapshot.is_none(), "invariant: one snapshot at a time");
-        server.snapshot = Some(SnapshotWriter::new(server.tree.view(), config));
-        self.schedule_snapshot(cx);
-    }
-
-    fn schedule_snapshot(&self, cx: &mut Context<'_>) {
-        let after = self.settings.snapshot.0.draw(cx.dice, Site::SnapshotDelay, self.id);
-        cx.effects.push(Effect::Schedule(cx.at.plus(after), NodeEvent::Snapshot));
-    }
-
-    fn snapshot(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let piece = self.settings.snapshot.1;
-        let server = self.server();
-        let Some(writer) = &mut server.snapshot else { return Ok(()) };
-        let mut ops = Vec::new();
-        let last = writer.next(piece, &mut ops);
-        let zxid = writer.zxid();
-        if server.tree.last_zxid() > zxid {
-            cx.trace.mark("writes-during-snapshot");
-        }
-        for op in &ops {
-            self.boundary()?;
-            self.run_op(op, cx)?;
-        }
-        if !last {
-            self.schedule_snapshot(cx);
-            return Ok(());
-        }
-        self.boundary()?;
-        self.server().snapshot = None;
-        self.check_snapshot(cx)?;
-        self.input(Input::SnapshotDone { zxid }, cx)
-    }
-
-    /// I23: the snapshot with the log over it is the live tree, as far as the log is there.
-    fn check_snapshot(&mut self, cx: &Context<'_>) -> Result<(), Stop> {
-        if self.disk.is_destroyed() {
-            return Ok(());
-        }
-        let mut fork = self.disk.clone();
-        fork.faults = Default::default();
-        let wrong = |what: String| Stop::from(Violation { invariant: Invariant::I23, what });
-        let recovered = recovery::recover(&mut fork, &self.settings.disk)
-            .map_err(|fault| wrong(format!("refused: {fault}")))?;
-        if recovered.last_zxid <= cx.commits.states().last() {
-            cx.commits.compare(&recovered.tree).map_err(|v| wrong(v.what))?;
-        }
-        Ok(())
-    }
-
-    fn purge(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let Some((every, retain)) = self.settings.purge else { return Ok(()) };
-        if let Ok(ops) = purge::plan(&mut self.disk, retain) {
-            if !ops.is_empty() {
-                cx.trace.mark("purged");
-            }
-            for op in &ops {
-                self.boundary()?;
-                self.run_op(op, cx)?;
-            }
-        }
-        cx.effects.push(Effect::Schedule(cx.at.plus(every), NodeEvent::Purge));
-        Ok(())
-    }
-
-    // --- tree ---------------------------------------------------------------------------------------------------------
-
     fn apply(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let batch = self.server().applying.pop_front().expect("scheduled with a batch");
         for step in &batch {
@@ -739,152 +530,6 @@ impl Node {
         self.take_in(intake, cx)?;
         self.read_all(cx)
     }
-
-    // --- clients ------------------------------------------------------------------------------------------------------
-
-    /// A client connected.
-    pub fn accept(&mut self, conn: ConnId, cx: &Context<'_>) {
-        let now = self.clock.now(cx.at);
-        let frame_max = self.settings.front.frame_max;
-        let fresh = (Connection::new(conn, "10.0.0.1".to_owned(), now), FrameReader::new(frame_max));
-        self.server().conns.all.insert(conn, RefCell::new(fresh));
-    }
-
-    /// Bytes from a client.
-    pub fn bytes(&mut self, conn: ConnId, bytes: &[u8], cx: &mut Context<'_>) -> Result<(), Stop> {
-        if let Some(cell) = self.server().conns.all.get(&conn) {
-            cell.borrow_mut().1.push(bytes);
-        }
-        self.read_on(conn, cx)?;
-        self.arm(cx);
-        Ok(())
-    }
-
-    /// A client is gone.
-    pub fn hung_up(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<(), Stop> {
-        self.forget(conn, cx)?;
-        self.arm(cx);
-        Ok(())
-    }
-
-    /// Serves the frames of a connection as far as it is to be read from.
-    fn read_on(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<(), Stop> {
-        loop {
-            if !self.server.as_ref().is_some_and(|server| server.conns.contains(conn)) {
-                return Ok(());
-            }
-            let now = self.clock.now(cx.at);
-            let (config, server) = self.split();
-            let credit = server.replica.credit().requests;
-            let mut cell = server.conns.all[&conn].borrow_mut();
-            let (connection, frames) = &mut *cell;
-            if !connection.wants_input() {
-                return Ok(());
-            }
-            // Nobody is kept out altogether: a connection with nothing under way may always ask for one thing.
-            if credit == 0 && connection.in_flight() > 0 {
-                cx.trace.mark("no-credit");
-                return Ok(());
-            }
-            let frame = match frames.next_frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    drop(cell);
-                    return self.close(conn, CloseReason::Malformed(error.to_string()), cx);
-                }
-            };
-            let mut intake = Intake::default();
-            let host = server.host(config, now);
-            front::receive(connection, frame, &host, &mut intake);
-            let session = connection.session();
-            drop(cell);
-            if let Some(session) = session {
-                self.server().heard.insert(session, now.mono);
-            }
-            self.take_in(intake, cx)?;
-        }
-    }
-
-    /// Frames may have waited for room.
-    fn read_all(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let waiting = |(conn, cell): (&ConnId, &RefCell<(Connection, FrameReader)>)| {
-            (cell.borrow().1.buffered() > 0).then_some(*conn)
-        };
-        let mut waiting: Vec<ConnId> = self.server().conns.all.iter().filter_map(waiting).collect();
-        // Whoever comes first takes the credit: a different one each time.
-        if !waiting.is_empty() {
-            let first = cx.trace.events() as usize % waiting.len();
-            waiting.rotate_left(first);
-        }
-        for conn in waiting {
-            self.read_on(conn, cx)?;
-        }
-        Ok(())
-    }
-
-    /// Does what a call into the front asked for.
-    fn take_in(&mut self, intake: Intake, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let Intake { inputs, dirty, close, .. } = intake;
-        for input in inputs {
-            self.input(input, cx)?;
-        }
-        for (conn, why) in close {
-            self.close(conn, why, cx)?;
-        }
-        for conn in dirty {
-            self.flush(conn, cx)?;
-        }
-        Ok(())
-    }
-
-    /// Sends what a connection has to say, and closes it if it is to be closed.
-    fn flush(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let Some(cell) = self.server().conns.all.get(&conn) else { return Ok(()) };
-        let (output, closing) = {
-            let connection = &mut cell.borrow_mut().0;
-            (connection.output().split().freeze(), connection.closing().is_some())
-        };
-        if !output.is_empty() {
-            self.boundary()?;
-            cx.effects.push(Effect::Send(conn, output));
-        }
-        if closing {
-            cx.effects.push(Effect::Close(conn));
-            self.forget(conn, cx)?;
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, conn: ConnId, why: CloseReason, cx: &mut Context<'_>) -> Result<(), Stop> {
-        cx.trace.tell(cx.at, || self.name(), || format!("closes connection {}: {why:?}", conn.0));
-        if self.server().conns.with(conn, |connection| connection.close(why)).is_some() {
-            self.flush(conn, cx)?;
-        }
-        Ok(())
-    }
-
-    fn forget(&mut self, conn: ConnId, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let server = self.server();
-        let Some(cell) = server.conns.all.remove(&conn) else { return Ok(()) };
-        let mut intake = Intake::default();
-        front::gone(&mut cell.into_inner().0, &server.conns, &server.watches, &mut intake);
-        self.take_in(intake, cx)
-    }
-
-    fn drop_idle(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let now = self.clock.now(cx.at).mono;
-        let all = &self.server().conns.all;
-        let idle = |(conn, cell): (&ConnId, &RefCell<(Connection, FrameReader)>)| {
-            (cell.borrow().0.idle_deadline() <= now).then_some(*conn)
-        };
-        let idle: Vec<ConnId> = all.iter().filter_map(idle).collect();
-        for conn in idle {
-            self.close(conn, CloseReason::Idle, cx)?;
-        }
-        cx.effects.push(Effect::Schedule(cx.at.plus(IDLE_CHECK_NS), NodeEvent::Idle));
-        Ok(())
-    }
 }
 
 impl Server {
@@ -914,4 +559,5 @@ fn commit(txn: &Arc<zk_core::wire::txn::Txn>, cx: &mut Context<'_>) -> Result<()
     Ok(())
 }
 
+/// How often connections are looked at for silence.
 const IDLE_CHECK_NS: u64 = 1_000_000_000;
