@@ -69,7 +69,8 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    /// Sends a signal, and waits for nothing.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.child.id() as i32).context("a child has a pid")?;
         kill_process(pid, signal).with_context(|| format!("{signal:?} to pid {pid:?}"))
     }

@@ -10,6 +10,7 @@ use live::client::{python, run};
 use live::port;
 use live::process::{Process, four_letter, wait_until};
 use live::zoarium::{Zoarium, binary};
+use rustix::process::Signal;
 use zookeeper_client::{Acls, Client, CreateMode};
 
 /// A server under limits of the shell's `ulimit`.
@@ -88,6 +89,19 @@ fn without_a_file_the_first_line_says_how_to_connect() -> Result<()> {
     run(python("kazoo_history.py", &[&format!("127.0.0.1:{port}"), "1"]), "")?;
     ensure!(process.terminate()?.success(), "{}", process.output());
     ensure!(dir.path().join("data/version-2/log.1").exists());
+    Ok(())
+}
+
+#[test]
+fn a_second_sigterm_does_not_spoil_a_clean_stop() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut server = Zoarium::start(dir.path(), "")?;
+    for _ in 0..3 {
+        server.process.signal(Signal::TERM)?;
+    }
+    let status = server.process.wait_end()?;
+    let said = server.process.output();
+    ensure!(status.success() && said.matches("stopped").count() == 1, "{status}:\n{said}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The product: what an operator types and reads around one Zoarium node. No protocol decision is made here.
 
+mod asked;
 pub mod bench;
 pub mod cli;
 pub mod config;

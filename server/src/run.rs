@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process;
 use std::sync::mpsc::{self, Sender};
+use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{error, info, warn};
@@ -14,6 +15,7 @@ use zk_net::client::listener::Limits;
 use zk_net::disk::directories::Missing;
 use zk_net::node::{Node, NodeConfig, StartError};
 
+use crate::asked::{Asked, Signal, Wish};
 use crate::cli::Run;
 use crate::config::{ConfigError, Level, Notice, Override, ZooCfg};
 use crate::{environment, exit, jvm_flags, logging, signals};
@@ -45,7 +47,7 @@ pub fn run(args: &Run, environment: &[Override]) -> u8 {
         }
     };
     let (tell, told) = mpsc::channel();
-    if let Err(failure) = signals::watch(ask_once(tell.clone())) {
+    if let Err(failure) = signals::watch(obey(tell.clone())) {
         return complain(exit::UNEXPECTED, &format!("cannot watch for signals: {failure}"));
     }
     let on_failure = Box::new(move |reason| {
@@ -100,15 +102,17 @@ fn tell(notice: &Notice) {
     }
 }
 
-/// The first signal asks for a clean stop, the second one ends the process: whoever sends it does not want to wait.
-fn ask_once(tell: Sender<Ending>) -> impl Fn(&'static str) + Send {
-    let asked = std::sync::atomic::AtomicBool::new(false);
-    move |signal| {
-        if asked.swap(true, std::sync::atomic::Ordering::Relaxed) {
-            eprintln!("{signal} again: ending without a clean stop");
+/// The first signal asks for a clean stop; see [`Asked`] for those that follow.
+fn obey(tell: Sender<Ending>) -> impl FnMut(Signal) + Send {
+    let mut asked = Asked::default();
+    move |signal| match asked.hear(signal, Instant::now()) {
+        // Nobody listens any more when the process is ending already.
+        Wish::Stop => drop(tell.send(Ending::Asked(signal.name()))),
+        Wish::Known => {}
+        Wish::End => {
+            eprintln!("{} again: ending without a clean stop", signal.name());
             process::exit(exit::UNEXPECTED.into());
         }
-        let _ = tell.send(Ending::Asked(signal));
     }
 }
 

@@ -6,9 +6,11 @@ use std::thread;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Calls `asked` for every SIGTERM and SIGINT, with its name. From now on a write beyond the limit of file sizes is an
+use crate::asked::Signal;
+
+/// Calls `asked` for every SIGTERM and SIGINT, with which of them it was. From now on a write beyond the limit of file sizes is an
 /// error like that of a full disk, and no longer kills the process.
-pub(crate) fn watch(asked: impl Fn(&'static str) + Send + 'static) -> io::Result<()> {
+pub(crate) fn watch(mut asked: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let (mut terminate, mut interrupt, _file_size) = {
         let _inside = runtime.enter();
@@ -20,13 +22,13 @@ pub(crate) fn watch(asked: impl Fn(&'static str) + Send + 'static) -> io::Result
     };
     let wait = async move {
         loop {
-            let name = tokio::select! {
+            let signal = tokio::select! {
                 biased;
-                Some(()) = terminate.recv() => "SIGTERM",
-                Some(()) = interrupt.recv() => "SIGINT",
+                Some(()) = terminate.recv() => Signal::Terminate,
+                Some(()) = interrupt.recv() => Signal::Interrupt,
                 else => return,
             };
-            asked(name);
+            asked(signal);
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
