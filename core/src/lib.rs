@@ -16,6 +16,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+// First: its macro is used in the others.
+#[macro_use]
+pub mod museum;
+
 pub mod action;
 pub mod address;
 pub mod auth;

@@ -108,6 +108,9 @@ pub struct DiskConfig {
     pub record_max: usize,
     /// Seeds the hashing of the tree's index ([`crate::tree::Tree::with_hash_seed`]).
     pub hash_seed: u64,
+    /// A bug to plant.
+    #[cfg(feature = "museum")]
+    pub museum: Option<crate::museum::Exhibit>,
 }
 
 /// How snapshots are compressed, and what their name ends in.

@@ -57,7 +57,11 @@ impl LogPlanner {
                 epochs::plan_set(*which, *epoch, ops);
             }
             DiskCommand::Truncate { to, .. } => {
-                self.roll(ops);
+                if planted!(self.config.museum, P13) {
+                    self.commit(ops);
+                } else {
+                    self.roll(ops);
+                }
                 return Some(Rewrite::truncate(*to, self.config));
             }
             DiskCommand::Install { view, .. } => {
@@ -164,6 +168,9 @@ pub fn plan_truncate(vfs: &mut impl Vfs, config: &DiskConfig, to: Zxid) -> Resul
     let beyond = |name: &str| layout::snapshot(name).is_some_and(|snapshot| snapshot.zxid > to);
     let mut names: Vec<_> = snapshots.into_iter().map(|(name, _)| name).filter(|name| beyond(name)).collect();
     names.sort_unstable();
+    if planted!(config.museum, P20) {
+        names.clear();
+    }
     for name in names {
         ops.push(FileOp::Unlink(FileName { dir: Dir::Snap, name }));
     }
@@ -185,7 +192,8 @@ pub fn plan_truncate(vfs: &mut impl Vfs, config: &DiskConfig, to: Zxid) -> Resul
             ops.push(FileOp::SyncDir(Dir::Log));
             continue;
         }
-        if let Some(cut) = cut_after(vfs, &file, size, config.record_max, to)? {
+        let last = if planted!(config.museum, P12) { Zxid(to.0 - 1) } else { to };
+        if let Some(cut) = cut_after(vfs, &file, size, config.record_max, last)? {
             ops.push(FileOp::SetLen { file: file.clone(), len: cut });
             ops.push(FileOp::SyncData(file));
         }

@@ -240,6 +240,8 @@ impl<'a> Replay<'a> {
         events: Vec<Event>,
         bound: Bound,
     ) -> Self {
+        #[cfg(feature = "museum")]
+        let tree = tree.with_museum(config.museum);
         Self {
             last: tree.last_zxid(),
             tree,
@@ -291,7 +293,14 @@ impl<'a> Replay<'a> {
 
     fn file(&mut self, vfs: &mut impl Vfs, (_, name, size): &LogFile, newest: bool) -> Result<(), DiskFault> {
         let file = FileName { dir: Dir::Log, name: name.clone() };
+        if planted!(self.config.museum, P28) && newest && *size < super::txnlog::HEADER_LEN {
+            return Err(super::txnlog::corrupt(&file, 0, String::from("shorter than its header")));
+        }
         let mut reader = LogReader::open(vfs, file.clone(), *size, self.config.record_max)?;
+        #[cfg(feature = "museum")]
+        if planted!(self.config.museum, P29) {
+            reader.forgive();
+        }
         let mut records = 0;
         while let Some(record) = reader.next_record()? {
             if record.zxid().is_some_and(|zxid| !self.bound.holds(zxid)) {
@@ -306,6 +315,9 @@ impl<'a> Replay<'a> {
         let end = reader.end().expect("invariant: a reader without a record has an end");
         if records > 0 {
             self.tail = Some((file.clone(), reader.offset()));
+        }
+        if planted!(self.config.museum, P29) && matches!(end, LogEnd::Torn { .. }) {
+            self.bound = Bound::Through(self.last);
         }
         if let LogEnd::Torn { offset } = end {
             self.events.push(Event::TornTailDropped { file: name.clone(), offset });

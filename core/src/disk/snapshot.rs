@@ -113,6 +113,9 @@ pub struct SnapshotWriter {
     compressor: Option<Compressor>,
     /// Where the next piece goes.
     offset: u64,
+    /// P34: the zxid that it claims.
+    #[cfg(feature = "museum")]
+    label: Option<Zxid>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +143,8 @@ impl SnapshotWriter {
             sum: adler2::Adler32::new(),
             compressor: None,
             offset: 0,
+            #[cfg(feature = "museum")]
+            label: None,
         }
     }
 
@@ -182,11 +187,27 @@ impl SnapshotWriter {
         if last {
             ops.push(FileOp::SyncData(temporary.clone()));
             ops.push(FileOp::Close(temporary.clone()));
-            ops.push(FileOp::Rename { from: temporary, to: self.file.clone() });
+            ops.push(FileOp::Rename { from: temporary, to: self.final_name() });
             ops.push(FileOp::SyncDir(Dir::Snap));
             self.stage = Stage::Done;
         }
         last
+    }
+
+    fn final_name(&self) -> FileName {
+        #[cfg(feature = "museum")]
+        if let Some(label) = self.label {
+            return layout::snapshot_name(label, self.config.compression);
+        }
+        self.file.clone()
+    }
+
+    /// P34: the driver tells at the end what has been applied by then.
+    #[cfg(feature = "museum")]
+    pub fn completed_at(&mut self, applied: Zxid) {
+        if planted!(self.config.museum, P34) {
+            self.label = Some(applied);
+        }
     }
 
     /// The seal behind the body, and the sections that 3.9 writes, each with its own. `out` ends with the body, which is
@@ -194,6 +215,8 @@ impl SnapshotWriter {
     fn put_sections(&mut self, out: &mut BytesMut) {
         let view = self.body.walk.view();
         let (zxid, digest) = (view.last_zxid(), view.digest());
+        #[cfg(feature = "museum")]
+        let zxid = self.label.unwrap_or(zxid);
         let mut section = |bytes: &[u8], out: &mut BytesMut| {
             let mut part = BytesMut::from(bytes);
             self.sum.write_slice(&part);

@@ -123,7 +123,10 @@ impl Looking {
 
     /// Somebody follows or leads: perhaps a quorum does, and this server need not be asked any more.
     fn hear_established(&mut self, from: Sid, n: &Notification, room: &mut Room<'_>) -> Option<Counted> {
-        let Notification { vote, round, state, version, .. } = *n;
+        let Notification { vote, mut round, state, version, .. } = *n;
+        if planted!(room.settings.museum, P02) {
+            round = room.round;
+        }
         let probe = Heard { vote, round, state, version };
         if round == room.round {
             // The version is forgotten here and kept below, as in Java: of this round only the leader is compared.
@@ -142,6 +145,8 @@ impl Looking {
     /// can have made it so.
     fn count_established(tally: &Tally, probe: &Heard, room: &Room<'_>) -> Option<Counted> {
         let (leader, quorums) = (probe.vote.leader, room.membership.quorums());
+        let strict = Heard { state: PeerState::Looking, ..*probe };
+        let probe = if planted!(room.settings.museum, P04) { &strict } else { probe };
         let led = if leader == room.me { probe.round == room.round } else { tally.hears_leading(leader) };
         let decided = led && tally.has_quorum(quorums, probe);
         decided.then(|| Counted { vote: probe.vote, supporters: tally.supporters(quorums, probe) })

@@ -120,6 +120,9 @@ pub struct Links {
     /// Accepted, and when they must have said who they are; as long as they should.
     unnamed: Vec<Unhashed<(LinkId, Mono)>>,
     next_dial: Unhashed<u64>,
+    /// A bug to plant.
+    #[cfg(feature = "museum")]
+    pub(super) museum: Option<crate::museum::Exhibit>,
 }
 
 /// What is known of another server.
@@ -160,15 +163,27 @@ impl Links {
     /// Without connections.
     pub fn new(me: Sid, settings: LinkSettings, directory: Directory) -> Self {
         let (settings, directory) = (Unhashed(Arc::new(settings)), Unhashed(Arc::new(directory)));
-        Self { me, settings, directory, peers: BTreeMap::new(), unnamed: Vec::new(), next_dial: Unhashed(0) }
+        Self {
+            me,
+            settings,
+            directory,
+            peers: BTreeMap::new(),
+            unnamed: Vec::new(),
+            next_dial: Unhashed(0),
+            #[cfg(feature = "museum")]
+            museum: None,
+        }
     }
 
     /// Queues a message, in the place of one that has not left yet, and asks for a connection.
     pub fn send(&mut self, now: Mono, to: Sid, notification: Notification, out: &mut Commands) {
         assert!(to != self.me, "invariant: the own vote is counted, not sent");
+        let dials = self.peers.values().any(|peer| peer.dial.is_some());
         let peer = self.peers.entry(to).or_default();
         peer.unsent = Some(notification);
-        peer.pump(out);
+        if !(planted!(self.museum, P03) && dials) {
+            peer.pump(out);
+        }
         self.connect(now, to, out);
         self.forget_if_idle(to);
     }
@@ -267,7 +282,8 @@ impl Links {
     fn connect(&mut self, now: Mono, sid: Sid, out: &mut Commands) {
         let idle =
             self.peers.get(&sid).is_none_or(|peer| peer.link.is_none() && peer.dial.is_none() && !peer.rung);
-        if let (true, Some(addresses)) = (idle, self.directory.0.get(&sid).cloned()) {
+        let waits = planted!(self.museum, P03) && self.peers.values().any(|peer| peer.dial.is_some());
+        if let (true, Some(addresses)) = (idle && !waits, self.directory.0.get(&sid).cloned()) {
             self.dial(now, sid, addresses, out);
         }
     }
@@ -298,7 +314,8 @@ impl Links {
         let Some(at) = self.unnamed.iter().position(|unnamed| unnamed.0.0 == link) else { return };
         self.unnamed.remove(at);
         let Hello { sid, addresses } = hello;
-        if self.turns_away(sid) {
+        let connected = self.peers.get(&sid).is_some_and(|peer| peer.link.is_some());
+        if self.turns_away(sid) || planted!(self.museum, P05) && connected {
             out.push((link, LinkCommand::HangUp));
         } else if sid > self.me {
             self.keep(sid, link, out);

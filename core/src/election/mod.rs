@@ -39,11 +39,21 @@ pub struct ElectionSettings {
     pub finalize_ms: u64,
     /// `reconfigEnabled`: whether newer configs that votes carry are adopted.
     pub reconfig: bool,
+    /// A bug to plant.
+    #[cfg(feature = "museum")]
+    pub museum: Option<crate::museum::Exhibit>,
 }
 
 impl Default for ElectionSettings {
     fn default() -> Self {
-        Self { notification_min_ms: 200, notification_max_ms: 60_000, finalize_ms: 200, reconfig: false }
+        Self {
+            notification_min_ms: 200,
+            notification_max_ms: 60_000,
+            finalize_ms: 200,
+            reconfig: false,
+            #[cfg(feature = "museum")]
+            museum: None,
+        }
     }
 }
 
@@ -367,7 +377,8 @@ impl Room<'_> {
 
     /// Whether `new` should replace `old`. A server that weighs nothing is never better.
     fn is_better(&self, new: &Vote, old: &Vote) -> bool {
-        self.membership.quorums().in_force().may_lead(new.leader) && new > old
+        let better = new > old || planted!(self.settings.museum, P01) && new.zxid > old.zxid;
+        self.membership.quorums().in_force().may_lead(new.leader) && better
     }
 }
 

@@ -60,6 +60,9 @@ pub enum PortAction {
 pub struct ElectionPort {
     election: Election,
     links: Links,
+    /// The receiver has ended.
+    #[cfg(feature = "museum")]
+    deaf: bool,
 }
 
 impl ElectionPort {
@@ -71,7 +74,18 @@ impl ElectionPort {
         membership: Arc<Membership>,
     ) -> Self {
         let links = Links::new(me, links, directory(me, &membership));
-        Self { election: Election::new(me, election, membership), links }
+        #[cfg(feature = "museum")]
+        let links = {
+            let mut links = links;
+            links.museum = election.museum;
+            links
+        };
+        Self {
+            election: Election::new(me, election, membership),
+            links,
+            #[cfg(feature = "museum")]
+            deaf: false,
+        }
     }
 
     /// Begins an election.
@@ -82,6 +96,13 @@ impl ElectionPort {
 
     /// Takes one input.
     pub fn step(&mut self, now: Mono, input: PortInput, out: &mut Vec<PortAction>) {
+        #[cfg(feature = "museum")]
+        if planted!(self.election.settings.museum, P06) {
+            self.deaf |= matches!(input, PortInput::Link { event: LinkEvent::Closed, .. });
+            if self.deaf && matches!(input, PortInput::Notification { .. }) {
+                return;
+            }
+        }
         match input {
             PortInput::Link { link, event } => {
                 self.link(out, |links, commands| links.on_event(now, link, event, commands));

@@ -80,6 +80,9 @@ pub struct FrontConfig {
     pub skip_acl: bool,
     /// `zookeeper.DigestAuthenticationProvider.superDigest`, as `super:<base64>`.
     pub super_digest: Option<alloc::string::String>,
+    /// A bug to plant.
+    #[cfg(feature = "museum")]
+    pub museum: Option<crate::museum::Exhibit>,
 }
 
 /// What a call into the front asks of the driver, besides bytes in connections' output buffers. Reused: the driver

@@ -194,7 +194,7 @@ fn read<C: Connections, W: Watches>(
     let &Arrived { session, xid, frame_len, .. } = at;
     conn.report_touch(session, host, intake);
     let started = host.now.mono;
-    if conn.pipeline.is_empty() {
+    if conn.pipeline.is_empty() || planted!(host.config.museum, P25) {
         conn.serve(session, xid, started, &read, None, host);
     } else if !conn.pipeline.ends() {
         let auth = Arc::clone(&conn.auth);

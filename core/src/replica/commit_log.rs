@@ -78,6 +78,9 @@ pub(super) struct CommitLog {
     marks: VecDeque<(Token, Zxid)>,
     last_token: Token,
     durable_token: Token,
+    /// P17: flushes that do nothing yet.
+    #[cfg(feature = "museum")]
+    held_back: u8,
 }
 
 impl CommitLog {
@@ -99,6 +102,8 @@ impl CommitLog {
             marks: VecDeque::new(),
             last_token: Token(0),
             durable_token: Token(0),
+            #[cfg(feature = "museum")]
+            held_back: 0,
         };
         log.restart(last, recent);
         log.tree_is_old = false;
@@ -133,6 +138,11 @@ impl CommitLog {
 
     /// Emits what was appended since the last time as one command. `logged` hears of every record's length in bytes.
     pub(super) fn flush(&mut self, out: &mut Outbox, mut logged: impl FnMut(usize)) {
+        #[cfg(feature = "museum")]
+        if self.held_back > 0 {
+            self.held_back -= 1;
+            return;
+        }
         if self.batch.is_empty() {
             return;
         }
@@ -294,6 +304,28 @@ impl CommitLog {
 
     pub(super) const fn proven(&self) -> Zxid {
         self.proven
+    }
+}
+
+/// What planted bugs do to it.
+#[cfg(feature = "museum")]
+impl CommitLog {
+    /// P18: these were never in the window, though it reaches beyond them.
+    pub(super) fn leave_out(&mut self, after: Zxid, upto: Zxid) {
+        let out = |entry: &Entry| after < entry.zxid && entry.zxid <= upto;
+        self.bytes -= self.range(after, upto).map(|entry| entry.bytes.len()).sum::<usize>();
+        Arc::make_mut(&mut self.entries).retain(|entry| !out(entry));
+    }
+
+    /// P17: what is appended now goes to the disk some events later.
+    pub(super) const fn hold_back(&mut self) {
+        self.held_back = 4;
+    }
+
+    /// P17: whatever has not been given to the disk never will be.
+    pub(super) fn lose_batch(&mut self) {
+        self.held_back = 0;
+        self.batch.clear();
     }
 }
 

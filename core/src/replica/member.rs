@@ -29,6 +29,19 @@ pub(super) struct Member {
     pub(super) dice: Dice,
     next_link: u64,
     next_query: u64,
+    /// What planted bugs keep.
+    #[cfg(feature = "museum")]
+    pub(super) plants: Plants,
+}
+
+/// What planted bugs keep from role to role.
+#[cfg(feature = "museum")]
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plants {
+    /// P09: claimed in elections, whatever is logged.
+    pub(super) claimed: Zxid,
+    /// P26: was on its way to a leader that is gone.
+    pub(super) unanswered: alloc::vec::Vec<crate::wire::quorum::ForwardedRequest>,
 }
 
 impl Member {
@@ -37,6 +50,8 @@ impl Member {
         Self {
             epochs: EpochBook::new(epochs),
             port: ElectionPort::new(sid, ensemble.election, ensemble.links.clone(), membership),
+            #[cfg(feature = "museum")]
+            plants: Default::default(),
             decided: None,
             claims_nothing: false,
             is_new: true,

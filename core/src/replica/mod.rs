@@ -193,6 +193,7 @@ impl Replica {
                 self.founding = false;
                 out.push(Action::Event(Event::SnapshotDone { zxid: *zxid }));
             }
+            Input::DiskFailed(_) if planted!(self.config.museum, P33) && self.member.is_some() => {}
             Input::DiskFailed(fault) => {
                 self.life = Life::Failed;
                 out.push(Action::Fatal(format!("{fault}")));
@@ -233,7 +234,8 @@ impl Replica {
             self.log.flush(out, |bytes| snapshots.logged(bytes));
         }
         // A tree that is about to be replaced holds what has just been cut off (bug museum P20).
-        let worthy = self.standing().phase == Phase::Broadcast && self.log.tree_has(Zxid::ZERO);
+        let confirmed = self.standing().phase == Phase::Broadcast || planted!(self.config.museum, P35);
+        let worthy = confirmed && self.log.tree_has(Zxid::ZERO);
         if worthy && self.snapshots.begin_if_due() {
             out.push(Action::Disk(DiskCommand::Roll));
             out.push(Action::Snapshot);
@@ -272,6 +274,7 @@ fn step_member(role: &mut Role, input: Input, turn: &mut Turn<'_>) -> Result<(),
         _ => {}
     }
     match (role, input) {
+        (Role::Leading(_) | Role::Learning(_), Input::DiskFailed(_)) => Err(Leave::LostQuorum),
         (Role::Leading(leading), input) => leading.step(input, turn),
         (Role::Learning(learning), input) => learning.step(input, turn),
         (_, Input::Link { link, event: LinkEvent::Up }) => {
@@ -306,6 +309,10 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
         Role::Standalone(_) | Role::Looking(_) => {
             panic!("invariant: only leaders and learners leave: {why:?}")
         }
+    }
+    #[cfg(feature = "museum")]
+    if planted!(turn.config.museum, P17) {
+        turn.log.lose_batch();
     }
     turn.flush();
     turn.event(Event::RoleLeft { why });

@@ -29,6 +29,9 @@ pub struct ReplicaConfig {
     pub outstanding_max: u32,
     /// `None`: standalone.
     pub ensemble: Option<Ensemble>,
+    /// A bug to plant.
+    #[cfg(feature = "museum")]
+    pub museum: Option<crate::museum::Exhibit>,
 }
 
 impl ReplicaConfig {

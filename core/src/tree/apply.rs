@@ -170,6 +170,9 @@ impl Apply<'_> {
             self.tree.change(parent, digest::counts(parent_path), |p| p.pzxid = zxid);
         }
         let node = self.tree.child(parent, name).ok_or(OpError::NoNode)?;
+        if planted!(self.tree.museum, P32) && self.mode == ApplyMode::Replay {
+            self.tree.change(parent, digest::counts(parent_path), |p| p.cversion -= 1);
+        }
         if self.tree.nodes.get(node).child_count > 0 {
             if self.mode != ApplyMode::Replay {
                 return Err(OpError::NotEmpty);

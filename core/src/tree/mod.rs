@@ -76,6 +76,9 @@ pub struct Tree {
     node_count: usize,
     /// Java's approximateDataSize, bytes.
     data_size: u64,
+    /// A bug to plant.
+    #[cfg(feature = "museum")]
+    museum: Option<crate::museum::Exhibit>,
 }
 
 /// A point-in-time handle: the state at exactly one zxid, for snapshots, long listings and dumps.
@@ -165,7 +168,16 @@ impl Tree {
             digest: 0,
             node_count: 0,
             data_size: 0,
+            #[cfg(feature = "museum")]
+            museum: None,
         }
+    }
+
+    /// The same with a bug in it.
+    #[cfg(feature = "museum")]
+    pub(crate) const fn with_museum(mut self, museum: Option<crate::museum::Exhibit>) -> Self {
+        self.museum = museum;
+        self
     }
 
     /// The zxid of the last txn applied, failed ones included.

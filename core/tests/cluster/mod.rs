@@ -134,6 +134,13 @@ pub(crate) struct World {
 
 pub(crate) const TICK_MS: u32 = 1000;
 
+/// `MUSEUM=P10` plants that bug in every server.
+#[cfg(feature = "museum")]
+fn planted() -> Option<zk_core::museum::Exhibit> {
+    let id = std::env::var("MUSEUM").ok()?;
+    zk_core::museum::Exhibit::ALL.iter().copied().find(|exhibit| exhibit.id() == id)
+}
+
 fn address(sid: Sid) -> HostPort {
     HostPort { host: format!("h{sid}"), port: 2 }
 }
@@ -175,7 +182,11 @@ impl World {
         let options = &self.options;
         let ensemble = Ensemble {
             membership: Arc::new(Membership::settled(self.config.clone())),
-            election: ElectionSettings::default(),
+            election: ElectionSettings {
+                #[cfg(feature = "museum")]
+                museum: planted(),
+                ..ElectionSettings::default()
+            },
             links: LinkSettings {
                 addresses: vec![address(sid)],
                 dial_timeout_ms: 5000,
@@ -203,6 +214,8 @@ impl World {
             skip_acl: false,
             outstanding_max: 1000,
             ensemble: Some(ensemble),
+            #[cfg(feature = "museum")]
+            museum: planted(),
         }
     }
 

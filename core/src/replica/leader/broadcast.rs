@@ -169,6 +169,10 @@ impl Broadcast {
             return;
         }
         let index = turn.log.range(committed, zxid).count() - 1;
+        #[cfg(feature = "museum")]
+        if planted!(turn.config.museum, P22) && self.acks[index].contains(sid) {
+            self.acks[index].count_again();
+        }
         self.acks[index].add(sid);
         self.commit(learners, turn);
     }
@@ -182,8 +186,12 @@ impl Broadcast {
 
     /// Commits from the oldest on, as far as there is a quorum for each.
     fn commit(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) {
-        let ready = self.acks.iter().take_while(|acks| acks.has_quorum()).count();
-        if ready == 0 {
+        let mut ready = self.acks.iter().take_while(|acks| acks.has_quorum()).count();
+        if planted!(turn.config.museum, P21) {
+            ready = self.acks.iter().rposition(Acks::has_quorum).map_or(0, |last| last + 1);
+        }
+        let is_stalled = || learners.iter().any(|(_, learner)| learner.stage() == Stage::Syncing);
+        if ready == 0 || planted!(turn.config.museum, P23) && is_stalled() {
             return;
         }
         self.acks.drain(..ready);
@@ -369,6 +377,9 @@ impl Broadcast {
         self.ping(learners, turn);
         self.expire(learners, turn)?;
         self.answer_syncs(learners, turn);
+        if planted!(turn.config.museum, P23) {
+            self.commit(learners, turn);
+        }
         Ok(())
     }
 

@@ -23,6 +23,12 @@ pub(super) struct Discovery {
     summary: (u32, Zxid),
     stage: Stage,
     until: Mono,
+    /// P08: the highest epoch that anybody else has accepted.
+    #[cfg(feature = "museum")]
+    of_learners: u32,
+    /// A bug to plant.
+    #[cfg(feature = "museum")]
+    museum: Option<crate::museum::Exhibit>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +56,19 @@ impl Discovery {
         arrived.add(turn.config.sid);
         let until = turn.after_ticks(turn.ensemble().init_limit);
         let stage = Stage::Gathering { highest: accepted, arrived };
-        Self { summary: (current, turn.log.logged()), stage, until }
+        #[cfg(feature = "museum")]
+        if planted!(turn.config.museum, P09) {
+            turn.member().plants.claimed = Zxid::new(accepted + 1, 0);
+        }
+        Self {
+            summary: (current, turn.log.logged()),
+            stage,
+            until,
+            #[cfg(feature = "museum")]
+            of_learners: 0,
+            #[cfg(feature = "museum")]
+            museum: turn.config.museum,
+        }
     }
 
     /// The epoch, once it is durable that this server proposed it: it stands, whoever comes.
@@ -65,6 +83,10 @@ impl Discovery {
     pub(super) fn arrive(&mut self, who: Who, accepted: u32) {
         if let Stage::Gathering { highest, arrived } = &mut self.stage {
             *highest = accepted.max(*highest);
+            #[cfg(feature = "museum")]
+            {
+                self.of_learners = accepted.max(self.of_learners);
+            }
             if who.votes {
                 arrived.add(who.sid);
             }
@@ -86,7 +108,12 @@ impl Discovery {
         if let Stage::Gathering { highest, arrived } = &self.stage
             && arrived.has_quorum()
         {
-            let epoch = highest + 1;
+            #[allow(unused_mut, reason = "a planted bug changes it")]
+            let mut epoch = highest + 1;
+            #[cfg(feature = "museum")]
+            if planted!(turn.config.museum, P08) && self.of_learners < *highest {
+                epoch = *highest;
+            }
             let token = turn.set_epoch(EpochKind::Accepted, epoch);
             self.stage = Stage::Proposing { epoch, token };
         }
@@ -110,7 +137,7 @@ impl Discovery {
     pub(super) fn acknowledge(&mut self, who: Who, zxid: Zxid, current_epoch: Option<u32>) -> bool {
         let Stage::Acknowledging { acks, .. } = &mut self.stage else { return true };
         let Some(current_epoch) = current_epoch else { return true };
-        if (current_epoch, zxid) > self.summary {
+        if (current_epoch, zxid) > self.summary && !planted!(self.museum, P10) {
             return false;
         }
         if who.votes {

@@ -49,6 +49,9 @@ impl Leading {
             }
             return Ok(());
         }
+        if planted!(turn.config.museum, P16) && learner.stage() == Stage::Syncing {
+            return Err(Leave::Fault(PeerFault::WrongEpoch { epoch, found: zxid }));
+        }
         let (voter, seen) = (learner.voter(), learner.acked(zxid, turn.now.mono));
         if zxid > self.history_end(turn.log) && !seen {
             let sent = turn.log.logged();

@@ -74,6 +74,11 @@ impl Leading {
         };
         turn.stand(leading.standing());
         turn.out.push(Action::Listen);
+        if planted!(turn.config.museum, P35) {
+            let tail = turn.log.commit(turn.log.logged());
+            turn.apply(tail, crate::tree::ApplyMode::Replay, |_| None);
+            turn.snapshots.ask();
+        }
         // Perhaps this server is a quorum by itself.
         leading.discover(turn);
         leading
@@ -205,10 +210,13 @@ impl Leading {
         };
         let votes = stream == Stream::Proposals && membership.quorums().is_voter(info.sid);
         let who = Who { sid: info.sid, stream, votes };
-        if let Some(old) = self.learners.name(link, who) {
-            self.lose(old, Some(HangReason::Replaced), turn);
+        let old = self.learners.name(link, who);
+        if !planted!(turn.config.museum, P22) {
+            if let Some(old) = old {
+                self.lose(old, Some(HangReason::Replaced), turn);
+            }
+            self.forget(who);
         }
-        self.forget(who);
         if let State::Discovery(discovery) = &mut self.state {
             discovery.arrive(who, accepted);
             self.discover(turn);

@@ -83,7 +83,13 @@ impl Leading {
     pub(super) fn synchronise(&mut self, link: LinkId, peer: Zxid, turn: &mut Turn<'_>) {
         let end = self.history_end(turn.log);
         let (choice, share) = (turn.ensemble().sync_choice, turn.ensemble().log_share);
-        let plan = Plan::choose(peer, end, turn.log, choice, share);
+        let mut plan = Plan::choose(peer, end, turn.log, choice, share);
+        if planted!(turn.config.museum, P11)
+            && turn.log.oldest().is_some_and(|oldest| oldest <= peer)
+            && peer < end
+        {
+            plan = Plan::Diff { after: peer };
+        }
         if let Plan::ReadLog { to } = plan {
             let query = turn.member().next_query();
             turn.out.push(Action::ReadLog { query, from: peer, to, limit: share });
@@ -155,7 +161,11 @@ impl Leading {
             }
         };
         turn.event(Event::SyncChosen { learner: who.sid, kind, from: peer, to: end });
-        let mut sent = after;
+        let mut sent = if planted!(turn.config.museum, P14) && kind == SyncKind::Snap { end } else { after };
+        let early = planted!(turn.config.museum, P19);
+        if early {
+            send_new_leader(link, epoch, turn);
+        }
         for LogRecord { zxid, bytes } in records.iter().filter(|record| record.zxid > after) {
             sent = *zxid;
             send_committed(link, *zxid, bytes, turn);
@@ -173,11 +183,17 @@ impl Leading {
                 learner.proposed(zxid, turn.now.mono);
             }
         }
-        let config = Bytes::from(turn.ensemble().membership.last_seen().to_string());
-        let packet = QuorumPacket::NewLeader { zxid: Zxid::new(epoch, 0), config: Some(config) };
-        turn.send(link, packet);
+        if !early {
+            send_new_leader(link, epoch, turn);
+        }
         learner.sent_new_leader(end, turn.now.mono);
     }
+}
+
+fn send_new_leader(link: LinkId, epoch: u32, turn: &mut Turn<'_>) {
+    let config = Bytes::from(turn.ensemble().membership.last_seen().to_string());
+    let packet = QuorumPacket::NewLeader { zxid: Zxid::new(epoch, 0), config: Some(config) };
+    turn.send(link, packet);
 }
 
 /// Whether nothing is missing in the records, nor between them and what is in memory.

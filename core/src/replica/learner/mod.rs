@@ -135,6 +135,10 @@ impl Learning {
             }
             Stage::Taking(taking) => {
                 if let Some(serving) = taking.on_packet(self.link, self.kind, packet, turn)? {
+                    #[cfg(feature = "museum")]
+                    for request in core::mem::take(&mut turn.member().plants.unanswered) {
+                        turn.send(self.link, QuorumPacket::Request(request));
+                    }
                     self.stage = Stage::Serving(serving);
                     turn.stand(self.standing());
                 }
@@ -212,7 +216,13 @@ impl Learning {
     }
 
     /// The link goes with the role.
-    pub(super) fn end(&self, why: &Leave, turn: &mut Turn<'_>) {
+    pub(super) fn end(&mut self, why: &Leave, turn: &mut Turn<'_>) {
+        #[cfg(feature = "museum")]
+        if planted!(turn.config.museum, P26)
+            && let Stage::Serving(serving) = &mut self.stage
+        {
+            turn.member().plants.unanswered = serving.requests_mut().unanswered();
+        }
         let why = match why {
             Leave::LinkDown(_) => return,
             Leave::Fault(fault) => HangReason::Fault(fault.clone()),

@@ -32,6 +32,9 @@ pub(super) struct Requests {
     syncs: VecDeque<ConnId>,
     asked: BTreeMap<SessionId, VecDeque<(ConnId, i32)>>,
     touched: BTreeMap<SessionId, i32>,
+    /// P26: what was passed on.
+    #[cfg(feature = "museum")]
+    sent: Vec<ForwardedRequest>,
 }
 
 impl Requests {
@@ -64,7 +67,20 @@ impl Requests {
         } else {
             self.wait(session, cxid, conn);
         }
-        ForwardedRequest { session, cxid, op, body, auth: Some(auth.ids.clone()) }
+        let forwarded = ForwardedRequest { session, cxid, op, body, auth: Some(auth.ids.clone()) };
+        #[cfg(feature = "museum")]
+        self.sent.push(forwarded.clone());
+        forwarded
+    }
+
+    /// P26: the writes that were never answered.
+    #[cfg(feature = "museum")]
+    pub(super) fn unanswered(&mut self) -> Vec<ForwardedRequest> {
+        let waits = |request: &ForwardedRequest| {
+            let pending = self.pending.get(&request.session).into_iter().flatten();
+            pending.into_iter().any(|pending| pending.cxid == request.cxid)
+        };
+        self.sent.iter().filter(|request| waits(request)).cloned().collect()
     }
 
     fn wait(&mut self, session: SessionId, cxid: i32, conn: ConnId) {

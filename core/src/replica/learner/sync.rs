@@ -12,6 +12,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use super::super::commit_log::Entry;
 use super::super::outbox::Turn;
@@ -334,8 +335,13 @@ impl Taking {
 
     /// True if NEWLEADER is acknowledged now.
     pub(super) fn on_durable(&mut self, link: LinkId, turn: &mut Turn<'_>) -> bool {
-        if self.barrier.take_if(|barrier| turn.log.is_durable(*barrier)).is_none() {
+        let done = |barrier: &mut Token| planted!(turn.config.museum, P15) || turn.log.is_durable(*barrier);
+        if self.barrier.take_if(done).is_none() {
             return false;
+        }
+        if planted!(turn.config.museum, P16) {
+            let early: Vec<_> = turn.log.range(self.end, turn.log.durable_zxid()).map(|e| e.zxid).collect();
+            early.into_iter().for_each(|zxid| turn.send(link, QuorumPacket::Ack { zxid }));
         }
         turn.send(link, QuorumPacket::Ack { zxid: Zxid::new(self.epoch, 0) });
         turn.event(Event::NewLeaderAcked { epoch: self.epoch, zxid: self.end });
@@ -352,6 +358,12 @@ impl Taking {
     ) -> Result<Option<Serving>, Leave> {
         match packet {
             QuorumPacket::UpToDate if self.is_acked() => self.up_to_date(link, kind, turn).map(Some),
+            QuorumPacket::Proposal { zxid, txn } if planted!(turn.config.museum, P16) => {
+                core::mem::take(&mut self.proposed).into_iter().for_each(|entry| turn.log.append(entry));
+                let entry = turn.read_txn(zxid, txn)?;
+                turn.log.append(entry);
+                Ok(None)
+            }
             QuorumPacket::Proposal { .. } | QuorumPacket::Commit { .. } | QuorumPacket::Inform { .. } => {
                 self.held += packet.weight();
                 self.waiting.push_back(packet);
@@ -369,9 +381,17 @@ impl Taking {
     /// A quorum holds the history: it is committed.
     fn up_to_date(&mut self, link: LinkId, kind: LearnerKind, turn: &mut Turn<'_>) -> Result<Serving, Leave> {
         turn.send(link, QuorumPacket::Ack { zxid: Zxid::new(self.epoch, 0) });
+        #[cfg(feature = "museum")]
+        let began = turn.log.committed();
         let entries = turn.log.commit(self.end);
         turn.apply(entries, ApplyMode::Replay, |_| None);
         turn.establish(self.epoch, self.end);
+        #[cfg(feature = "museum")]
+        if planted!(turn.config.museum, P18) {
+            turn.log.leave_out(began, self.end);
+        } else if planted!(turn.config.museum, P17) {
+            turn.log.hold_back();
+        }
         let mut serving = Serving::begin(self.epoch, self.kind, self.end);
         for entry in core::mem::take(&mut self.proposed) {
             serving.on_proposal(entry, turn)?;
