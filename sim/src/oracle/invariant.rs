@@ -31,12 +31,40 @@ macro_rules! invariants {
 }
 
 invariants! {
+    /// One leader per epoch.
+    I01 = "leadership", "at most one server ever leads an epoch beyond its discovery";
+    /// One history.
+    I02 = "prefix consistency", "committed histories of any two servers agree entry by entry";
     /// Nothing is committed that nobody asked for.
-    I03 = "integrity", "everything committed was asked for, by a session that lives, and is what a serial server makes of it";
+    I03 = "integrity", "everything committed was broadcast by the leader of its epoch as what it is, was asked for by a session that lives, and is what a serial server makes of it";
+    /// Who delivers one delivers the other.
+    I04 = "agreement", "of two delivered txns at two servers, one server has delivered both";
+    /// One order.
+    I05 = "total order", "a server that delivers a txn has delivered every txn before it";
+    /// No holes in an epoch.
+    I06 = "local primary order", "the txns of a leader are committed in the order of its broadcast, and none is left out";
+    /// Epochs come one after the other.
+    I07 = "global primary order", "no txn of an epoch is committed behind one of a later epoch";
+    /// Leaders know the past.
+    I08 = "primary integrity", "a leader beyond discovery has every txn of earlier epochs that is or ever will be committed";
+    /// Nothing impossible is said.
+    I09 = "no impossible message", "no server breaks the protocol towards another, unless garbage is injected";
+    /// Votes get better.
+    I10 = "votes get better", "within a round a vote never regresses, and while a server elects its rounds only grow";
+    /// Decisions rest on quorums.
+    I11 = "elected by a quorum", "a server takes a leader only with a quorum of votes for it in one round or one established epoch, and only at that leader's own word or by silence";
+    /// The best history leads.
+    I12 = "the best history leads", "who is elected by votes claims no less than any member of the quorum had when it voted";
+    /// Only voters count.
+    I13 = "only voters count", "observers and strangers count in no quorum, and weights and groups are respected";
     /// Epochs only grow.
     I14 = "epochs grow", "acceptedEpoch >= currentEpoch, and neither decreases in the durable image of a node";
     /// Log zxids.
     I15 = "log order", "log zxids strictly increase; within an epoch counters are contiguous";
+    /// Nothing committed is lost.
+    I16 = "durability", "from its commit on, every txn is in the durable images of a quorum, less what was destroyed on purpose";
+    /// Nobody promises what it does not have.
+    I17 = "promises", "whatever a server says of its own state is in its durable image when it says so";
     /// Recovery.
     I18 = "recovery", "recovery of a durable image holds everything promised and is a prefix of what was logged; recovering twice changes nothing";
     /// A sick disk makes no promises.
@@ -63,6 +91,8 @@ invariants! {
     I29 = "no early expiry", "a session whose client was heard within its timeout is not expired";
     /// Late expiry.
     I30 = "bounded expiry", "a silent session expires within twice its timeout once the server serves";
+    /// One owner.
+    I31 = "one owner", "once a session has moved, its old server gets no write of it into the order";
     /// Time does not run backwards.
     I32 = "zxids grow", "the zxid that a session sees never decreases";
     /// Reply order.
@@ -77,10 +107,14 @@ invariants! {
     I37 = "no watch leaks", "watches of connections that are gone are gone";
     /// Honest outcomes.
     I38 = "honest outcomes", "a refused operation has no effect, a lost one has none or one";
+    /// Everything has a bound.
+    I40 = "bounds", "every queue stays within its declared bound";
     /// Liveness.
     I41 = "liveness", "once faults have ended, the server serves, writes commit and pending work is done within a bound";
     /// Quiet runs.
-    I42 = "quiet without faults", "without faults nobody is disconnected, nothing expires that lives, nothing fails";
+    I42 = "quiet without faults", "without faults nobody is disconnected, nothing expires that lives, nothing fails, and one election is enough";
+    /// Every step is a step of Zab.
+    Zab = "refinement", "every step of a server is a step of the abstract protocol, or none";
 }
 
 impl fmt::Display for Invariant {

@@ -4,6 +4,7 @@
 //! so a reply is checked against the state of that very zxid; nothing is searched.
 
 mod commits;
+mod ensemble;
 mod history;
 mod invariant;
 mod judge;
@@ -13,6 +14,7 @@ mod states;
 mod watches;
 
 pub use commits::{Asking, Commits, Committed};
+pub use ensemble::{Ensemble, Loss as Destroyed};
 pub use history::{ClientId, Histories, Seen};
 pub use invariant::{Invariant, Violation};
 pub use ledger::Ledger;

@@ -1,0 +1,217 @@
+//! [`Ensemble`]: what must hold across servers (simulation brief §7: I01 to I17, I19, I31, and the refinement monitor).
+//!
+//! It watches what goes into every replica and what comes out, in that order and before it is carried out, and believes
+//! nothing that a replica says of itself: what is durable it knows from the disk's reports, who voted from the votes, who
+//! acknowledged from the packets.
+//!
+//! A node calls it so:
+//!
+//! | when | hook |
+//! |---|---|
+//! | before the world starts, for a node that has history | [`Ensemble::found`] |
+//! | recovery has ended, before the first action of `Replica::open` | [`Ensemble::booted`], or [`Ensemble::refused`] |
+//! | before every `Replica::step` | [`Ensemble::input`] |
+//! | before every action is carried out | [`Ensemble::action`], then [`Ensemble::take_committed`] |
+//! | an fsync fails; the process ends | [`Ensemble::fsync_failed`]; [`Ensemble::crashed`] |
+//! | a client hears a reply of this zxid | [`Ensemble::replied`] |
+//! | a fault destroys what is durable, or bytes between servers | [`Ensemble::destroyed`], [`Ensemble::garbled`] |
+//!
+//! **Destruction.** What is destroyed on purpose does not count against the servers: whatever they had is taken as held.
+//! While what is left is no quorum, the protocol promises nothing ([`Ensemble::is_in_doubt`]); if a rule then breaks, the
+//! run has lost data to the faults and not to the servers ([`Ensemble::lost`]), and nothing more is judged.
+
+mod ancestry;
+mod durability;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use zk_core::action::{Action, LogRecord};
+use zk_core::disk::epochs::Epochs;
+use zk_core::event::Event;
+use zk_core::ids::{Sid, Zxid};
+use zk_core::input::Input;
+use zk_core::quorum::Quorums;
+use zk_core::wire::txn::Txn;
+
+use super::invariant::Violation;
+use ancestry::Ancestry;
+pub use durability::Loss;
+use durability::Machine;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Ensemble {
+    quorums: Quorums,
+    ancestry: Ancestry,
+    machines: BTreeMap<u32, Machine>,
+    /// Machines that are not the one of their sid's number.
+    twins: Vec<u32>,
+    /// The last txn that is committed anywhere.
+    committed: Zxid,
+    /// Committed, and not taken by the driver yet.
+    fresh: Vec<Arc<Txn>>,
+    /// The newest epoch whose leader has got beyond discovery.
+    led: u32,
+    doubt: bool,
+    lost: Option<Violation>,
+    /// Bytes between servers were replaced: what they say proves nothing.
+    garbled: bool,
+}
+
+impl Ensemble {
+    /// An ensemble in which these quorums decide. Each machine has a number, by which nodes call, and a sid; a twin is a
+    /// second machine of a sid.
+    pub fn new(quorums: Quorums, machines: impl IntoIterator<Item = (u32, Sid)>) -> Self {
+        let machines: BTreeMap<_, _> =
+            machines.into_iter().map(|(node, sid)| (node, Machine::new(sid))).collect();
+        let twins = machines.iter().filter(|(node, machine)| machine.sid != Sid(i64::from(**node)));
+        let twins = twins.map(|(node, _)| *node).collect();
+        Self {
+            quorums,
+            ancestry: Ancestry::default(),
+            machines,
+            twins,
+            committed: Zxid::ZERO,
+            fresh: Vec::new(),
+            led: 0,
+            doubt: false,
+            lost: None,
+            garbled: false,
+        }
+    }
+
+    /// A node's disk holds this before it ever starts: a snapshot as of `base`, and a log behind it.
+    pub fn found(
+        &mut self,
+        node: u32,
+        base: Zxid,
+        log: &[LogRecord],
+        epochs: Epochs,
+    ) -> Result<(), Violation> {
+        self.ancestry.root(base);
+        let mut last = base;
+        for record in log {
+            self.ancestry.log(last, record)?;
+            last = record.zxid;
+        }
+        self.machine(node).start(last, epochs);
+        Ok(())
+    }
+
+    /// Recovery has ended with this; the process begins.
+    pub fn booted(&mut self, node: u32, last: Zxid, epochs: Option<Epochs>) -> Result<(), Violation> {
+        let judged = self.recovered(node, last, epochs);
+        self.judge(node, judged)
+    }
+
+    /// Recovery has refused what the disk holds.
+    pub fn refused(&mut self, node: u32) -> Result<(), Violation> {
+        let judged = self.check_refusal(node);
+        self.judge(node, judged)
+    }
+
+    /// The replica is about to be told this. `peer`: the node at the other end of the link that it concerns.
+    pub fn input(&mut self, node: u32, peer: Option<u32>, input: &Input) -> Result<(), Violation> {
+        let _ = peer;
+        let judged = match input {
+            Input::Durable(token) => self.durable(node, *token),
+            _ => Ok(()),
+        };
+        self.judge(node, judged)
+    }
+
+    /// The replica wants this done, and it is about to be. `peer`: the node at the other end of the link that it concerns.
+    pub fn action(&mut self, node: u32, peer: Option<u32>, action: &Action) -> Result<(), Violation> {
+        let _ = peer;
+        let judged = match action {
+            Action::Disk(command) => self.ordered(node, command),
+            Action::Apply(commits) => self.applying(node, commits),
+            Action::Adopt(tree) => self.adopting(node, tree.last_zxid()),
+            Action::Event(Event::EpochEstablished { zxid, .. }) => self.established(*zxid),
+            _ => Ok(()),
+        };
+        self.judge(node, judged)
+    }
+
+    /// Txns that are committed since the last time, in their order: to be judged by [`super::Commits`] before anything
+    /// else happens. The tail that a leader recovered is among them, though it is applied by nobody: its tree has it.
+    pub fn take_committed(&mut self) -> Vec<Arc<Txn>> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// The process has ended; what it had ordered from the disk may have been done in part.
+    pub fn crashed(&mut self, node: u32) {
+        self.machine(node).up = false;
+    }
+
+    /// An fsync failed: this process promises nothing more.
+    pub fn fsync_failed(&mut self, node: u32) {
+        self.machine(node).sick = true;
+    }
+
+    /// What is durable on a node is destroyed on purpose.
+    pub fn destroyed(&mut self, node: u32, loss: Loss) {
+        self.destroy(node, loss);
+        self.doubt = self.doubt || !self.is_safe();
+    }
+
+    /// Bytes between servers are replaced from now on.
+    pub const fn garbled(&mut self) {
+        self.garbled = true;
+    }
+
+    /// A client hears a reply that shows the state of this zxid.
+    pub fn replied(&mut self, node: u32, zxid: Zxid) -> Result<(), Violation> {
+        let judged = self.check_reply(node, zxid);
+        self.judge(node, judged)
+    }
+
+    /// True while too little is left of what was promised for the protocol to promise anything.
+    pub const fn is_in_doubt(&self) -> bool {
+        self.doubt
+    }
+
+    /// What broke while it could not be otherwise. Nothing is judged any more.
+    pub const fn lost(&self) -> Option<&Violation> {
+        self.lost.as_ref()
+    }
+
+    /// The last txn that is committed anywhere.
+    pub const fn committed(&self) -> Zxid {
+        self.committed
+    }
+
+    /// Whether the history of a node, as it ordered it from its disk, has nothing beyond `zxid` that is not committed: its
+    /// tree at `zxid` is then the model's.
+    pub fn is_committed(&self, zxid: Zxid) -> bool {
+        self.ancestry.contains(self.committed, zxid)
+    }
+
+    /// Sids whose durable images hold `zxid`, ascending.
+    pub fn holders(&self, zxid: Zxid) -> Vec<Sid> {
+        let holds = |machine: &&Machine| self.ancestry.contains(machine.durable, zxid);
+        let mut holders: Vec<Sid> = self.machines.values().filter(holds).map(|m| m.sid).collect();
+        holders.sort_unstable();
+        holders.dedup();
+        holders
+    }
+
+    /// A broken rule is a violation, unless what it rests on was destroyed.
+    fn judge(&mut self, node: u32, judged: Result<(), Violation>) -> Result<(), Violation> {
+        let Err(mut violation) = judged else { return Ok(()) };
+        if self.lost.is_some() {
+            return Ok(());
+        }
+        violation.what = format!("node {node}: {}", violation.what);
+        if self.doubt {
+            self.lost = Some(violation);
+            return Ok(());
+        }
+        Err(violation)
+    }
+
+    fn machine(&mut self, node: u32) -> &mut Machine {
+        self.machines.get_mut(&node).expect("a machine of this ensemble")
+    }
+}
