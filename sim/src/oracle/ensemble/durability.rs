@@ -12,6 +12,9 @@ use zk_core::wire::txn::Txn;
 
 use super::super::invariant::{Invariant, Violation, ensure};
 use super::Ensemble;
+use super::ancestry::Known;
+use super::elections::Ballot;
+use super::refinement::Part;
 
 /// What was destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +33,6 @@ pub enum Loss {
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     pub(super) sid: Sid,
-    /// The process runs.
-    pub(super) up: bool,
     /// An fsync failed in this process.
     pub(super) sick: bool,
     /// End of the history that was ordered from the disk.
@@ -44,6 +45,10 @@ pub(super) struct Machine {
     pub(super) epochs: Epochs,
     /// End of the history in the tree, or on its way there.
     pub(super) applied: Zxid,
+    /// Of the process.
+    pub(super) part: Part,
+    /// Of the process.
+    pub(super) ballot: Ballot,
     pending: VecDeque<(Token, Change)>,
     /// What it held when it was destroyed: it counts as held.
     destroyed: Option<(Zxid, Epochs)>,
@@ -63,13 +68,14 @@ impl Machine {
     pub(super) fn new(sid: Sid) -> Self {
         Self {
             sid,
-            up: false,
             sick: false,
             last: Zxid::ZERO,
             durable: Zxid::ZERO,
             ordered: Epochs::default(),
             epochs: Epochs::default(),
             applied: Zxid::ZERO,
+            part: Part::default(),
+            ballot: Ballot::default(),
             pending: VecDeque::new(),
             destroyed: None,
             unread: false,
@@ -103,7 +109,9 @@ impl Ensemble {
         match command {
             DiskCommand::Append { token, records } => {
                 for record in records {
-                    self.ancestry.log(last, record)?;
+                    if self.ancestry.log(last, record)? == Known::New {
+                        self.broadcasts(node, record.zxid)?;
+                    }
                     last = record.zxid;
                 }
                 self.change(node, *token, Change::End(last));
@@ -112,6 +120,7 @@ impl Ensemble {
                 ensure(self.ancestry.contains(last, *to), Invariant::I15, || {
                     format!("cuts its log, which ends at {last}, back to {to}, which it does not have")
                 })?;
+                self.keeps_committed(last, *to)?;
                 self.change(node, *token, Change::End(*to));
             }
             DiskCommand::Install { token, view } => {
@@ -119,6 +128,7 @@ impl Ensemble {
                 ensure(self.ancestry.knows(zxid), Invariant::I03, || {
                     format!("installs a snapshot as of {zxid}, which was never logged")
                 })?;
+                self.keeps_committed(last, zxid)?;
                 self.change(node, *token, Change::End(zxid));
             }
             DiskCommand::SetEpoch { token, which, epoch } => {
@@ -137,6 +147,14 @@ impl Ensemble {
             DiskCommand::Roll => {}
         }
         Ok(())
+    }
+
+    /// Nothing committed is cut off, wherever it is.
+    fn keeps_committed(&self, last: Zxid, new: Zxid) -> Result<(), Violation> {
+        let committed = self.ancestry.common(last, self.committed);
+        ensure(self.ancestry.contains(new, committed), Invariant::I16, || {
+            format!("gives up its log to {last} for one to {new}, without {committed}, which is committed")
+        })
     }
 
     fn change(&mut self, node: u32, token: Token, change: Change) {
@@ -168,12 +186,12 @@ impl Ensemble {
         last: Zxid,
         epochs: Option<Epochs>,
     ) -> Result<(), Violation> {
+        self.begin(node);
         let machine = &self.machines[&node];
         let found = epochs.unwrap_or_else(|| Epochs { accepted: last.epoch(), current: last.epoch() });
         if machine.unread {
             let known = self.ancestry.knows(last);
             self.machine(node).start(last, found);
-            self.begin(node);
             return ensure(known, Invariant::I18, || format!("recovers {last}, which was never logged"));
         }
         ensure(self.may_recover(machine, last), Invariant::I18, || {
@@ -189,7 +207,6 @@ impl Ensemble {
             })?;
         }
         self.machine(node).start(last, found);
-        self.begin(node);
         self.check_held("a server recovered")
     }
 
@@ -213,13 +230,13 @@ impl Ensemble {
 
     fn begin(&mut self, node: u32) {
         let machine = self.machine(node);
-        (machine.up, machine.sick) = (true, false);
+        machine.sick = false;
+        machine.part = Part::default();
+        machine.ballot = Ballot::default();
     }
 
     pub(super) fn check_refusal(&mut self, node: u32) -> Result<(), Violation> {
-        let machine = self.machine(node);
-        machine.up = false;
-        let excused = machine.unread;
+        let excused = self.machine(node).unread;
         ensure(excused, Invariant::I18, || "refuses its disk, to which nothing was done".to_owned())
     }
 
@@ -263,6 +280,7 @@ impl Ensemble {
         ensure(follows == Some(applied), Invariant::I05, || {
             format!("applies {zxid}, which follows {follows:?}, to a tree that ends at {applied}")
         })?;
+        self.may_commit(node, zxid)?;
         self.commit(zxid, Some(txn))?;
         self.machine(node).applied = zxid;
         Ok(())
@@ -293,6 +311,10 @@ impl Ensemble {
         })?;
         ensure(self.ancestry.contains(zxid, committed), Invariant::I02, || {
             format!("commits {zxid}, whose history lacks {committed}, which is committed")
+        })?;
+        let led = self.leaders.range(zxid.epoch() + 1..).next_back();
+        ensure(led.is_none_or(|(_, led)| self.ancestry.contains(led.base, zxid)), Invariant::I08, || {
+            format!("commits {zxid}, which a later leader does not have: {led:?}")
         })?;
         let mut chain = Vec::new();
         let mut at = zxid;
@@ -353,6 +375,7 @@ impl Ensemble {
     pub(super) fn is_safe(&self) -> bool {
         self.is_held(self.committed, Counting::Whole)
             && self.have_quorum(|machine| machine.epochs.accepted >= self.led)
+            && self.twins.is_empty()
     }
 
     pub(super) fn check_reply(&self, node: u32, zxid: Zxid) -> Result<(), Violation> {

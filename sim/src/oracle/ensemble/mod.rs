@@ -10,9 +10,9 @@
 //! |---|---|
 //! | before the world starts, for a node that has history | [`Ensemble::found`] |
 //! | recovery has ended, before the first action of `Replica::open` | [`Ensemble::booted`], or [`Ensemble::refused`] |
-//! | before every `Replica::step` | [`Ensemble::input`] |
+//! | before every `Replica::step`, and after it (after `Replica::open`, too) | [`Ensemble::input`], [`Ensemble::stepped`] |
 //! | before every action is carried out | [`Ensemble::action`], then [`Ensemble::take_committed`] |
-//! | an fsync fails; the process ends | [`Ensemble::fsync_failed`]; [`Ensemble::crashed`] |
+//! | an fsync fails | [`Ensemble::fsync_failed`] |
 //! | a client hears a reply of this zxid | [`Ensemble::replied`] |
 //! | a fault destroys what is durable, or bytes between servers | [`Ensemble::destroyed`], [`Ensemble::garbled`] |
 //!
@@ -22,22 +22,29 @@
 
 mod ancestry;
 mod durability;
+mod elections;
+mod promises;
+mod refinement;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zk_core::action::{Action, LogRecord};
 use zk_core::disk::epochs::Epochs;
-use zk_core::event::Event;
+use zk_core::election::links::LinkCommand;
+use zk_core::election::port::PortInput;
 use zk_core::ids::{Sid, Zxid};
-use zk_core::input::Input;
+use zk_core::input::{Input, LinkEvent};
 use zk_core::quorum::Quorums;
+use zk_core::replica::Replica;
+use zk_core::wire::quorum::QuorumPacket;
 use zk_core::wire::txn::Txn;
 
 use super::invariant::Violation;
 use ancestry::Ancestry;
 pub use durability::Loss;
 use durability::Machine;
+use refinement::Led;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -51,7 +58,11 @@ pub struct Ensemble {
     committed: Zxid,
     /// Committed, and not taken by the driver yet.
     fresh: Vec<Arc<Txn>>,
-    /// The newest epoch whose leader has got beyond discovery.
+    /// Epochs with the machines that proposed them.
+    proposals: BTreeSet<(u32, u32)>,
+    /// Leaders that got beyond discovery, by epoch.
+    leaders: BTreeMap<u32, Led>,
+    /// The newest epoch of them.
     led: u32,
     doubt: bool,
     lost: Option<Violation>,
@@ -74,6 +85,8 @@ impl Ensemble {
             twins,
             committed: Zxid::ZERO,
             fresh: Vec::new(),
+            proposals: BTreeSet::new(),
+            leaders: BTreeMap::new(),
             led: 0,
             doubt: false,
             lost: None,
@@ -113,22 +126,39 @@ impl Ensemble {
 
     /// The replica is about to be told this. `peer`: the node at the other end of the link that it concerns.
     pub fn input(&mut self, node: u32, peer: Option<u32>, input: &Input) -> Result<(), Violation> {
-        let _ = peer;
         let judged = match input {
             Input::Durable(token) => self.durable(node, *token),
+            Input::Link { event: LinkEvent::Packet(packet), .. } => self.arrives(node, peer, packet),
+            Input::Election(PortInput::Notification { notification, .. }) => {
+                self.hears(node, peer, notification);
+                Ok(())
+            }
             _ => Ok(()),
         };
         self.judge(node, judged)
     }
 
-    /// The replica wants this done, and it is about to be. `peer`: the node at the other end of the link that it concerns.
-    pub fn action(&mut self, node: u32, peer: Option<u32>, action: &Action) -> Result<(), Violation> {
-        let _ = peer;
+    /// The replica has taken its input, and none of its actions is carried out yet.
+    pub fn stepped(&mut self, node: u32, replica: &Replica) -> Result<(), Violation> {
+        let Some(port) = replica.election() else { return Ok(()) };
+        let judged = self.elects_on(node, port.election());
+        self.judge(node, judged)
+    }
+
+    /// The replica wants this done, and it is about to be.
+    pub fn action(&mut self, node: u32, action: &Action) -> Result<(), Violation> {
         let judged = match action {
             Action::Disk(command) => self.ordered(node, command),
             Action::Apply(commits) => self.applying(node, commits),
             Action::Adopt(tree) => self.adopting(node, tree.last_zxid()),
-            Action::Event(Event::EpochEstablished { zxid, .. }) => self.established(*zxid),
+            Action::Event(event) => self.event(node, event),
+            Action::Role(standing) => self.stands(node, standing),
+            Action::Send { link, packet } => self.sending(node, *link, packet),
+            Action::SendView { link, view } => {
+                self.sending(node, *link, &QuorumPacket::Snap { zxid: view.last_zxid() })
+            }
+            Action::Election { command: LinkCommand::Send(vote), .. } => self.voting(node, vote),
+            Action::Hang { why, .. } => self.hanging(why),
             _ => Ok(()),
         };
         self.judge(node, judged)
@@ -138,11 +168,6 @@ impl Ensemble {
     /// else happens. The tail that a leader recovered is among them, though it is applied by nobody: its tree has it.
     pub fn take_committed(&mut self) -> Vec<Arc<Txn>> {
         std::mem::take(&mut self.fresh)
-    }
-
-    /// The process has ended; what it had ordered from the disk may have been done in part.
-    pub fn crashed(&mut self, node: u32) {
-        self.machine(node).up = false;
     }
 
     /// An fsync failed: this process promises nothing more.
