@@ -36,6 +36,11 @@ macro_rules! exhibits {
             /// Every one that can be planted.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
+            /// By the row's name.
+            pub fn parse(id: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|exhibit| exhibit.id() == id)
+            }
+
             /// The row's name.
             pub const fn id(self) -> &'static str {
                 match self {

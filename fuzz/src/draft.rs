@@ -174,7 +174,11 @@ fn draw_load(draw: &mut Draw) -> Load {
 }
 
 fn draw_faults(draw: &mut Draw, duration_ms: u64) -> Vec<Strike> {
-    let kinds: Vec<usize> = (0..KINDS).filter(|_| draw.chance(1, 2)).collect();
+    let mut kinds: Vec<usize> = (0..KINDS).filter(|_| draw.chance(1, 2)).collect();
+    if draw.chance(1, 8) {
+        // Rot ends most runs: the server must refuse.
+        kinds.push(KINDS);
+    }
     let every_ms = draw.doubling(60, 5);
     let mut faults = Vec::new();
     let mut at_ms = draw.below(every_ms);
@@ -208,6 +212,9 @@ fn draw_action(draw: &mut Draw, kind: usize) -> String {
         11 => format!("{{ disk = {{ {node}, write = \"enospc\", free = \"{}\" }} }}", draw.doubling(1, 17)),
         12 => format!("{{ disk = {{ {node}, fsync = \"slow\", factor = {} }} }}", draw.doubling(2, 6)),
         13 => "{ client = { who = \"any\", silent = true } }".to_owned(),
-        _ => "{ snapshot = \"node:1\" }".to_owned(),
+        14 => "{ snapshot = \"node:1\" }".to_owned(),
+        _ => {
+            format!("{{ disk = {{ {node}, rot = \"{}\", bits = 1 }} }}", draw.of(&["log", "log", "snapshot"]))
+        }
     }
 }

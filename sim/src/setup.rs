@@ -116,6 +116,8 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
         digest: true,
         record_max: 2 << 20,
         hash_seed: 0,
+        #[cfg(feature = "museum")]
+        museum: cluster.plant,
     };
     let piece =
         draws.value(cluster.snapshot_piece.as_ref(), crate::scenario::units::Size(4 << 10)).0 as usize;
@@ -130,6 +132,8 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             skip_acl: false,
             outstanding_max,
             ensemble: None,
+            #[cfg(feature = "museum")]
+            museum: cluster.plant,
         },
         front: FrontConfig {
             min_session_timeout_ms: 2 * tick_ms as i32,
@@ -140,6 +144,8 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             output_high: 1 << 20,
             skip_acl: false,
             super_digest: None,
+            #[cfg(feature = "museum")]
+            museum: cluster.plant,
         },
         disk,
         write: delay(

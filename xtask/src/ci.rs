@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::step::run;
-use crate::{setup, tidy};
+use crate::{museum, setup, tidy};
 
 /// Fresh seeds of the cluster fuzzer, and of each byte target.
 const FUZZ_SEEDS: &str = "2000";
@@ -32,6 +32,7 @@ pub(crate) fn everything() -> Result<()> {
         "decoders",
         &["cargo", "run", "-q", "--release", "-p", "fuzz", "--", "--check", "codec", "--count", CODEC_INPUTS],
     )?;
+    museum::smoke()?;
     run("real clients", &["cargo", "test", "-p", "live"])?;
     println!("\nall of CI held, in {:.0} s", start.elapsed().as_secs_f32());
     Ok(())

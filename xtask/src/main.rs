@@ -2,6 +2,7 @@
 
 mod ci;
 mod faceoff;
+mod museum;
 mod setup;
 mod step;
 mod tidy;
@@ -20,6 +21,7 @@ enum Command {
     /// The house rules that no compiler knows: file lengths, forbidden words, sleeping tests.
     Tidy,
     Faceoff(faceoff::Args),
+    Museum(museum::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -28,5 +30,6 @@ fn main() -> Result<()> {
         Command::Setup => setup::install_missing(),
         Command::Tidy => tidy::check(),
         Command::Faceoff(args) => faceoff::run(&args),
+        Command::Museum(arguments) => museum::open(&arguments),
     }
 }

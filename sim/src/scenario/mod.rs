@@ -47,6 +47,14 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
+#[cfg(feature = "museum")]
+fn exhibit<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<zk_core::museum::Exhibit>, D::Error> {
+    let id = String::deserialize(from)?;
+    let unknown =
+        || serde::de::Error::custom(format!("plant = \"{id}\": expected a row of the museum, as P08"));
+    zk_core::museum::Exhibit::parse(&id).map(Some).ok_or_else(unknown)
+}
+
 /// Bundles of delays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,6 +71,10 @@ pub enum Profile {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cluster {
+    /// A bug to plant, by its row in the museum.
+    #[cfg(feature = "museum")]
+    #[serde(deserialize_with = "exhibit")]
+    pub plant: Option<zk_core::museum::Exhibit>,
     /// Voting servers; 1 is a server alone.
     pub voters: Option<Drawn<u32>>,
     /// Servers that only follow.

@@ -20,6 +20,8 @@ const SETTINGS: ElectionSettings = ElectionSettings {
     notification_max_ms: 400,
     finalize_ms: 200,
     reconfig: false,
+    #[cfg(feature = "museum")]
+    museum: None,
 };
 
 /// Time is abstract: it only goes on, far enough for whoever has asked to ask again.
@@ -36,7 +38,15 @@ impl Ensemble {
             hello_timeout_ms: FOR_EVER_MS,
         };
         let membership = self.shared.membership.clone();
-        let new = || ElectionPort::new(sid(node), SETTINGS, links, membership);
+        let settings = ElectionSettings {
+            #[cfg(feature = "museum")]
+            museum: match self.shared.planted {
+                Some(Planted::Exhibit(exhibit)) => Some(exhibit),
+                _ => None,
+            },
+            ..SETTINGS
+        };
+        let new = || ElectionPort::new(sid(node), settings, links, membership);
         let (candidate, now) = (self.candidate(node), self.tick());
         let this = self.server_mut(node);
         this.heard.clear();

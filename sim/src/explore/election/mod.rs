@@ -82,6 +82,9 @@ pub enum Planted {
     OneEndEndsAll,
     /// I13: what non-voters say is taken for what a voter says.
     StrangersCount,
+    /// One that is planted in the elections themselves.
+    #[cfg(feature = "museum")]
+    Exhibit(zk_core::museum::Exhibit),
 }
 
 /// A world to begin with.
