@@ -277,11 +277,19 @@ impl Ensemble {
             format!("commits {zxid}, which nobody ever logged")
         })?;
         let follows = self.ancestry.parent(zxid);
-        ensure(follows == Some(applied), Invariant::I05, || {
+        let order = if zxid.epoch() == applied.epoch() { Invariant::I06 } else { Invariant::I05 };
+        ensure(follows == Some(applied), order, || {
             format!("applies {zxid}, which follows {follows:?}, to a tree that ends at {applied}")
         })?;
+        ensure(zxid > self.committed || self.is_committed(zxid), Invariant::I07, || {
+            format!("commits {zxid}, which is not part of what is committed through {}", self.committed)
+        })?;
+        let (other, had) = self.delivered;
+        let agree = self.ancestry.contains(zxid, had) || self.ancestry.contains(had, zxid);
+        ensure(agree, Invariant::I04, || format!("delivers {zxid}, node {other} {had}, and neither both"))?;
         self.may_commit(node, zxid)?;
         self.commit(zxid, Some(txn))?;
+        self.delivered = (node, zxid);
         self.machine(node).applied = zxid;
         Ok(())
     }
@@ -306,9 +314,6 @@ impl Ensemble {
         if self.ancestry.contains(committed, zxid) {
             return Ok(());
         }
-        ensure(zxid > committed, Invariant::I07, || {
-            format!("commits {zxid}, which is not part of what is committed through {committed}")
-        })?;
         ensure(self.ancestry.contains(zxid, committed), Invariant::I02, || {
             format!("commits {zxid}, whose history lacks {committed}, which is committed")
         })?;
@@ -346,7 +351,7 @@ impl Ensemble {
             let what = format!("{zxid} is committed and durable on {holders:?} only, no quorum, when {when}");
             return Err(Violation { invariant: Invariant::I16, what });
         }
-        self.doubt = self.doubt || !self.is_held(zxid, Counting::Whole);
+        self.doubt = self.doubt || !self.is_safe();
         Ok(())
     }
 
@@ -373,6 +378,9 @@ impl Ensemble {
 
     /// Whether what was not destroyed is a quorum for all that was promised: what is committed, and the epoch that is led.
     pub(super) fn is_safe(&self) -> bool {
+        if !self.wrecked {
+            return true;
+        }
         self.is_held(self.committed, Counting::Whole)
             && self.have_quorum(|machine| machine.epochs.accepted >= self.led)
             && self.twins.is_empty()

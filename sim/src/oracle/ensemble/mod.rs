@@ -31,12 +31,12 @@ use std::sync::Arc;
 
 use zk_core::action::{Action, LogRecord};
 use zk_core::disk::epochs::Epochs;
+use zk_core::election::Election;
 use zk_core::election::links::LinkCommand;
 use zk_core::election::port::PortInput;
 use zk_core::ids::{Sid, Zxid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::quorum::Quorums;
-use zk_core::replica::Replica;
 use zk_core::wire::quorum::QuorumPacket;
 use zk_core::wire::txn::Txn;
 
@@ -56,6 +56,8 @@ pub struct Ensemble {
     twins: Vec<u32>,
     /// The last txn that is committed anywhere.
     committed: Zxid,
+    /// Who delivered last, and what.
+    delivered: (u32, Zxid),
     /// Committed, and not taken by the driver yet.
     fresh: Vec<Arc<Txn>>,
     /// Epochs with the machines that proposed them.
@@ -64,6 +66,8 @@ pub struct Ensemble {
     leaders: BTreeMap<u32, Led>,
     /// The newest epoch of them.
     led: u32,
+    /// Something was destroyed on purpose.
+    wrecked: bool,
     doubt: bool,
     lost: Option<Violation>,
     /// Bytes between servers were replaced: what they say proves nothing.
@@ -84,10 +88,12 @@ impl Ensemble {
             machines,
             twins,
             committed: Zxid::ZERO,
+            delivered: (0, Zxid::ZERO),
             fresh: Vec::new(),
             proposals: BTreeSet::new(),
             leaders: BTreeMap::new(),
             led: 0,
+            wrecked: false,
             doubt: false,
             lost: None,
             garbled: false,
@@ -139,9 +145,8 @@ impl Ensemble {
     }
 
     /// The replica has taken its input, and none of its actions is carried out yet.
-    pub fn stepped(&mut self, node: u32, replica: &Replica) -> Result<(), Violation> {
-        let Some(port) = replica.election() else { return Ok(()) };
-        let judged = self.elects_on(node, port.election());
+    pub fn stepped(&mut self, node: u32, election: &Election) -> Result<(), Violation> {
+        let judged = self.elects_on(node, election);
         self.judge(node, judged)
     }
 
@@ -178,6 +183,7 @@ impl Ensemble {
     /// What is durable on a node is destroyed on purpose.
     pub fn destroyed(&mut self, node: u32, loss: Loss) {
         self.destroy(node, loss);
+        self.wrecked = true;
         self.doubt = self.doubt || !self.is_safe();
     }
 
