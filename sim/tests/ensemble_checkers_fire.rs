@@ -334,7 +334,7 @@ impl Voter {
         let settings = ElectionSettings::default();
         let election = Election::new(Sid(i64::from(node)), settings, membership(voters));
         let mut voter = Self { node, election };
-        scene.oracle.stepped(node, &voter.election).unwrap();
+        scene.oracle.voted(node, &voter.election).unwrap();
         voter.election.start(Mono(0), Candidate { zxid, current_epoch: 0 }, &mut Vec::new());
         voter
     }
@@ -355,7 +355,7 @@ impl Voter {
     }
 
     fn judged(&self, scene: &mut Scene) -> Judged {
-        scene.oracle.stepped(self.node, &self.election)
+        scene.oracle.voted(self.node, &self.election)
     }
 }
 
@@ -367,7 +367,7 @@ fn i10_a_vote_gets_worse() {
     voter.judged(&mut scene).unwrap();
     let mut fresh = Election::new(Sid(1), ElectionSettings::default(), membership(&[1, 2, 3]));
     fresh.start(Mono(0), Candidate { zxid: Zxid::ZERO, current_epoch: 0 }, &mut Vec::new());
-    breaks(Invariant::I10, scene.oracle.stepped(1, &fresh));
+    breaks(Invariant::I10, scene.oracle.voted(1, &fresh));
 }
 
 #[test]

@@ -37,6 +37,7 @@ use zk_core::election::port::PortInput;
 use zk_core::ids::{Sid, Zxid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::quorum::Quorums;
+use zk_core::replica::Replica;
 use zk_core::wire::quorum::QuorumPacket;
 use zk_core::wire::txn::Txn;
 
@@ -145,7 +146,12 @@ impl Ensemble {
     }
 
     /// The replica has taken its input, and none of its actions is carried out yet.
-    pub fn stepped(&mut self, node: u32, election: &Election) -> Result<(), Violation> {
+    pub fn stepped(&mut self, node: u32, replica: &Replica) -> Result<(), Violation> {
+        replica.election().map_or(Ok(()), |port| self.voted(node, port.election()))
+    }
+
+    /// A step may have changed how a server votes.
+    pub fn voted(&mut self, node: u32, election: &Election) -> Result<(), Violation> {
         let judged = self.elects_on(node, election);
         self.judge(node, judged)
     }

@@ -54,6 +54,11 @@ impl Ensemble {
             QuorumPacket::Commit { zxid } | QuorumPacket::Inform { zxid, .. } => {
                 // Before UPTODATE a commit says no more than that the txn belongs to the leader's history.
                 let claims = self.machines[&node].part.live.contains(&link);
+                if claims {
+                    self.may_commit(node, *zxid)?;
+                    self.commit(*zxid, None)?;
+                    self.check_held("a leader tells of it")?;
+                }
                 let end = if claims { self.committed } else { self.machines[&node].last };
                 ensure(self.ancestry.contains(end, *zxid), Invariant::I16, || {
                     format!("sends {} of {zxid}; committed is {}", packet.name(), self.committed)
