@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 }
 
 /// Rows that are found within seconds by one searcher each: that CI runs them shows that the museum is open.
-const SMOKE: [&str; 4] = ["P05", "P15", "P28", "P32"];
+const SMOKE: [&str; 4] = ["P05", "P25", "P28", "P32"];
 
 /// Runs it.
 pub(crate) fn open(arguments: &Arguments) -> Result<()> {
