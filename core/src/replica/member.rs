@@ -19,6 +19,9 @@ pub(super) struct Member {
     pub(super) decided: Option<Decision>,
     /// What a leader wanted cut off could not be cut off: the next one is asked for all it has.
     pub(super) claims_nothing: bool,
+    /// The latest epoch of which a member said that it had accepted it when it came too late to be heard in discovery. Not
+    /// persisted: it saves elections, and promises nothing.
+    pub(super) outdone_by: u32,
     /// No clients have been served yet by this process: what it recovered is worth a snapshot.
     pub(super) is_new: bool,
     /// Peers that broke the protocol.
@@ -54,6 +57,7 @@ impl Member {
             plants: Default::default(),
             decided: None,
             claims_nothing: false,
+            outdone_by: 0,
             is_new: true,
             faults: 0,
             digest_differs: false,

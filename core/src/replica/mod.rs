@@ -298,6 +298,11 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
     let mut begin_at = turn.now.mono;
     match role {
         Role::Leading(leading) => leading.end(turn),
+        // A leader of Java stays, and would be asked again and again without a pause.
+        Role::Learning(learning) if why == Leave::EpochBehind => {
+            learning.end(&why, turn);
+            begin_at = turn.after_ms(EPOCH_PAUSE_MS);
+        }
         Role::Learning(learning) => {
             learning.end(&why, turn);
             if learning.standing().role == RoleKind::Observing {
@@ -318,6 +323,9 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
     turn.event(Event::RoleLeft { why });
     *role = Role::Looking(Looking::begin(begin_at, turn));
 }
+
+/// How long a server waits whose leader is of an older epoch than it may follow, ms.
+const EPOCH_PAUSE_MS: u64 = 1_000;
 
 /// Asks for votes if it is time, and goes where the election has decided.
 fn settle(role: &mut Role, turn: &mut Turn<'_>) {

@@ -114,6 +114,12 @@ pub enum Leave {
     NoQuorum(Phase),
     /// Leader: the quorum that followed is gone.
     LostQuorum,
+    /// Leader: a member has accepted a later epoch, of a leader that came to nothing, and may not follow this one. The next
+    /// election takes all of them to an epoch that it can follow. (Java's leader stays, and the member stays out.)
+    EpochOutdone {
+        /// What it has accepted.
+        accepted: u32,
+    },
     /// Leader: the epoch has no zxids left (quorum protocol B9).
     CounterUsedUp,
     /// Learner: the leader cannot be reached.

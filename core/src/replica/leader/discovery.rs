@@ -55,7 +55,7 @@ impl Discovery {
         let mut arrived = Acks::new(turn.ensemble().membership.quorums().clone());
         arrived.add(turn.config.sid);
         let until = turn.after_ticks(turn.ensemble().init_limit);
-        let stage = Stage::Gathering { highest: accepted, arrived };
+        let stage = Stage::Gathering { highest: accepted.max(turn.member().outdone_by), arrived };
         #[cfg(feature = "museum")]
         if planted!(turn.config.museum, P09) {
             turn.member().plants.claimed = Zxid::new(accepted + 1, 0);
@@ -76,6 +76,14 @@ impl Discovery {
         match &self.stage {
             Stage::Acknowledging { epoch, .. } => Some(*epoch),
             Stage::Gathering { .. } | Stage::Proposing { .. } => None,
+        }
+    }
+
+    /// The epoch, once it is on its way to the disk.
+    pub(super) const fn proposed(&self) -> Option<u32> {
+        match &self.stage {
+            Stage::Proposing { epoch, .. } | Stage::Acknowledging { epoch, .. } => Some(*epoch),
+            Stage::Gathering { .. } => None,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::disk::epochs::EpochKind;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId, Sid, Zxid};
 use crate::input::{Input, LinkEvent, QueryId, Token};
-use crate::quorum::Acks;
+use crate::quorum::{self, Acks};
 use crate::session::SessionInfo;
 use crate::time::Mono;
 use crate::wire::quorum::{LearnerInfo, QuorumPacket};
@@ -149,10 +149,10 @@ impl Leading {
         let Some(learner) = self.learners.get(link) else { return Ok(()) };
         match (packet, learner.stage(), &mut self.state) {
             (QuorumPacket::FollowerInfo { zxid, learner }, Stage::Arrived, _) => {
-                self.on_info(link, Stream::Proposals, zxid, learner, turn);
+                self.on_info(link, Stream::Proposals, zxid, learner, turn)?;
             }
             (QuorumPacket::ObserverInfo { zxid, learner }, Stage::Arrived, _) => {
-                self.on_info(link, Stream::Informs, zxid, learner, turn);
+                self.on_info(link, Stream::Informs, zxid, learner, turn)?;
             }
             (QuorumPacket::AckEpoch { zxid, current_epoch }, Stage::AckingEpoch, _) => {
                 self.on_ack_epoch(link, zxid, current_epoch, turn);
@@ -194,22 +194,31 @@ impl Leading {
         zxid: Zxid,
         info: Option<LearnerInfo>,
         turn: &mut Turn<'_>,
-    ) {
-        let Some(info) = info.filter(LearnerInfo::has_discovery) else {
-            return self.lose(link, Some(HangReason::TooOld), turn);
-        };
+    ) -> Result<(), Leave> {
         let membership = &turn.ensemble().membership;
-        if info.sid == self.me {
-            return self.lose(link, Some(HangReason::Twin), turn);
-        }
-        if info.config_version.is_some_and(|version| version > membership.in_force().version()) {
-            return self.lose(link, Some(HangReason::ConfigAhead), turn);
-        }
+        let too_new = |version| version > membership.in_force().version();
+        let refused = match &info {
+            Some(info) if !info.has_discovery() => Some(HangReason::TooOld),
+            None => Some(HangReason::TooOld),
+            Some(info) if info.sid == self.me => Some(HangReason::Twin),
+            Some(info) if info.config_version.is_some_and(too_new) => Some(HangReason::ConfigAhead),
+            Some(_) => None,
+        };
+        let (None, Some(info)) = (&refused, info) else {
+            self.lose(link, refused, turn);
+            return Ok(());
+        };
         let Ok(accepted) = u32::try_from(zxid.0 >> 32) else {
-            return self.fault(link, PeerFault::WrongEpoch { epoch: 0, found: zxid }, turn);
+            self.fault(link, PeerFault::WrongEpoch { epoch: 0, found: zxid }, turn);
+            return Ok(());
         };
         let votes = stream == Stream::Proposals && membership.quorums().is_voter(info.sid);
         let who = Who { sid: info.sid, stream, votes };
+        let belongs = membership.standing(info.sid) != quorum::Standing::Stranger;
+        if belongs && self.epoch_that_stands().is_some_and(|epoch| epoch < accepted) {
+            turn.member().outdone_by = accepted;
+            return Err(Leave::EpochOutdone { accepted });
+        }
         let old = self.learners.name(link, who);
         if !planted!(turn.config.museum, P22) {
             if let Some(old) = old {
@@ -222,16 +231,16 @@ impl Leading {
             self.discover(turn);
         }
         self.tell_epoch(link, turn);
+        Ok(())
     }
 
     /// LEADERINFO, once the epoch stands.
     fn tell_epoch(&mut self, link: LinkId, turn: &mut Turn<'_>) {
-        let epoch = match &self.state {
+        let durable = match &self.state {
             State::Discovery(discovery) => discovery.epoch(),
-            State::Synchronization(sync) => Some(sync.epoch),
-            State::Broadcast(broadcast) => Some(broadcast.epoch()),
+            State::Synchronization(_) | State::Broadcast(_) => self.epoch_that_stands(),
         };
-        if let (Some(epoch), Some(learner)) = (epoch, self.learners.get_mut(link))
+        if let (Some(epoch), Some(learner)) = (durable, self.learners.get_mut(link))
             && learner.stage() == Stage::AwaitingEpoch
         {
             learner.told_epoch(turn.now.mono);
@@ -403,6 +412,15 @@ impl Leading {
             State::Discovery(_) => false,
             State::Synchronization(sync) => sync.applying.is_some(),
             State::Broadcast(_) => true,
+        }
+    }
+
+    /// The epoch, once it is proposed: whoever comes later does not change it.
+    const fn epoch_that_stands(&self) -> Option<u32> {
+        match &self.state {
+            State::Discovery(discovery) => discovery.proposed(),
+            State::Synchronization(sync) => Some(sync.epoch),
+            State::Broadcast(broadcast) => Some(broadcast.epoch()),
         }
     }
 
