@@ -17,7 +17,7 @@ use zk_core::quorum::Membership;
 use zk_core::replica::{ClientService, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind};
 use zk_core::time::{Mono, WallMs};
 use zk_core::tree::{ApplyMode, Tree};
-use zk_core::wire::quorum::{LearnerInfo, PROTOCOL_VERSION, QuorumPacket};
+use zk_core::wire::quorum::{ForwardedRequest, LearnerInfo, PROTOCOL_VERSION, QuorumPacket, Touch};
 use zk_core::wire::txn::{Txn, TxnBody, TxnHeader};
 use zk_sim::oracle::{Destroyed, Ensemble, Invariant, Violation};
 
@@ -42,6 +42,7 @@ fn record(zxid: Zxid) -> LogRecord {
 }
 
 /// Three voters, as the oracle sees them.
+#[derive(Clone)]
 struct Scene {
     oracle: Ensemble,
     token: u64,
@@ -550,4 +551,36 @@ fn a_wiped_server_that_is_synchronised_again_ends_the_doubt() {
     assert!(scene.oracle.is_in_doubt());
     scene.sync(2).unwrap();
     assert!(!scene.oracle.is_in_doubt());
+}
+
+#[test]
+fn i31_a_session_that_has_moved_asks_from_where_it_was() {
+    let request = |cxid| {
+        QuorumPacket::Request(ForwardedRequest {
+            session: SessionId(1),
+            cxid,
+            op: 5,
+            body: Bytes::new(),
+            auth: None,
+        })
+    };
+    let made = |cxid, zxid, body: TxnBody| {
+        let header = TxnHeader { session: SessionId(1), cxid, zxid, time: WallMs(0), kind: body.kind() };
+        LogRecord { zxid, bytes: Txn { header, body, digest: None }.to_bytes() }
+    };
+    let set = || TxnBody::SetData { path: "/a".into(), data: None, version: 1 };
+    let ask = |scene: &mut Scene, from, cxid, record: LogRecord| {
+        scene.arrive(1, from, request(cxid)).unwrap();
+        scene.order(1, |token| DiskCommand::Append { token, records: vec![record] })
+    };
+    let mut scene = Scene::epoch_1();
+    ask(&mut scene, 2, 1, made(1, z(1, 1), set())).unwrap();
+    breaks(Invariant::I31, ask(&mut scene.clone(), 3, 2, made(2, z(1, 2), set())));
+    // Whoever comes is asked for at the leader, and has it then.
+    let touch = Touch { session: SessionId(1), timeout_ms: 4000 };
+    scene.arrive(1, 3, QuorumPacket::Revalidate { touch }).unwrap();
+    scene.send(1, QuorumPacket::Revalidated { session: SessionId(1), valid: true }).unwrap();
+    ask(&mut scene, 3, 3, made(3, z(1, 2), set())).unwrap();
+    ask(&mut scene, 2, 4, made(4, z(1, 3), TxnBody::Error { err: -118 })).unwrap();
+    breaks(Invariant::I31, ask(&mut scene, 2, 5, made(5, z(1, 4), set())));
 }

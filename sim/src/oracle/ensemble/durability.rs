@@ -111,6 +111,7 @@ impl Ensemble {
                 for record in records {
                     if self.ancestry.log(last, record)? == Known::New {
                         self.broadcasts(node, record.zxid)?;
+                        self.check_owner(node, record)?;
                     }
                     last = record.zxid;
                 }

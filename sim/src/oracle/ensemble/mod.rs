@@ -23,6 +23,7 @@
 mod ancestry;
 mod durability;
 mod elections;
+mod owners;
 mod promises;
 mod refinement;
 
@@ -37,7 +38,7 @@ use zk_core::election::port::PortInput;
 use zk_core::ids::{Sid, Zxid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::quorum::Quorums;
-use zk_core::replica::Replica;
+use zk_core::replica::{Replica, RoleKind};
 use zk_core::wire::quorum::QuorumPacket;
 use zk_core::wire::txn::Txn;
 
@@ -133,6 +134,10 @@ impl Ensemble {
 
     /// The replica is about to be told this. `peer`: the node at the other end of the link that it concerns.
     pub fn input(&mut self, node: u32, peer: Option<u32>, input: &Input) -> Result<(), Violation> {
+        let part = &mut self.machine(node).part;
+        if part.role == RoleKind::Leading {
+            part.owners.told(node, peer, input);
+        }
         let judged = match input {
             Input::Durable(token) => self.durable(node, *token),
             Input::Link { event: LinkEvent::Packet(packet), .. } => self.arrives(node, peer, packet),
@@ -164,7 +169,14 @@ impl Ensemble {
             Action::Adopt(tree) => self.adopting(node, tree.last_zxid()),
             Action::Event(event) => self.event(node, event),
             Action::Role(standing) => self.stands(node, standing),
-            Action::Send { link, packet } => self.sending(node, *link, packet),
+            Action::Send { link, packet } => {
+                self.machine(node).part.owners.moves(action);
+                self.sending(node, *link, packet)
+            }
+            Action::Session { .. } => {
+                self.machine(node).part.owners.moves(action);
+                Ok(())
+            }
             Action::SendView { link, view } => {
                 self.sending(node, *link, &QuorumPacket::Snap { zxid: view.last_zxid() })
             }

@@ -26,6 +26,7 @@ use zk_core::wire::quorum::QuorumPacket;
 
 use super::super::invariant::{Invariant, Violation, ensure};
 use super::Ensemble;
+use super::owners::Owners;
 
 /// A server's part in the abstract protocol.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub(super) struct Part {
     leader_acks: BTreeSet<Sid>,
     /// Leader: links of learners that were told to serve.
     pub(super) live: BTreeSet<LinkId>,
+    /// Leader: who asks for which session.
+    pub(super) owners: Owners,
 }
 
 impl Default for Part {
@@ -70,6 +73,7 @@ impl Default for Part {
             epoch_acks: BTreeMap::new(),
             leader_acks: BTreeSet::new(),
             live: BTreeSet::new(),
+            owners: Owners::default(),
         }
     }
 }
