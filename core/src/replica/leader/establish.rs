@@ -86,7 +86,9 @@ impl Leading {
     /// A quorum holds this leader's history: whatever of it was not committed is.
     pub(super) fn commit_history_if_quorum(&mut self, turn: &mut Turn<'_>) -> Result<(), Leave> {
         let State::Synchronization(sync) = &mut self.state else { return Ok(()) };
-        if sync.applying.is_some() || !sync.acks.has_quorum() {
+        // Perhaps a quorum of others was faster than the own disk: an epoch is not established while its leader may wake up
+        // in an older one.
+        if sync.applying.is_some() || !sync.acks.has_quorum() || !turn.log.is_durable(sync.own) {
             return Ok(());
         }
         let end = turn.log.logged();
