@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use live::client::{python, run};
 use live::java::Java;
 use live::port;
@@ -201,13 +201,33 @@ fn a_missing_directory_is_refused_where_it_may_not_be_made() -> Result<()> {
 }
 
 #[test]
-fn an_ensemble_is_refused_rather_than_served_as_single_servers() -> Result<()> {
+fn a_member_that_does_not_know_who_it_is_is_refused() -> Result<()> {
     let dir = history()?;
     let config = fs::read_to_string(dir.path().join("zoo.cfg"))?;
-    let members = "server.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4\nserver.3=127.0.0.1:5:6\n";
-    fs::write(dir.path().join("zoo.cfg"), format!("{config}\n{members}"))?;
+    let lines = "server.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4\nserver.3=127.0.0.1:5:6\n";
+    fs::write(dir.path().join("zoo.cfg"), format!("{config}\n{lines}"))?;
     let said = refused(dir.path(), 2)?;
-    let line = said.lines().find(|line| line.contains("server.2")).context("no word about the servers")?;
-    ensure!(line.contains("would split their data"), "{said}");
+    ensure!(said.contains("data/myid: No such file"), "{said}");
+    fs::write(dir.path().join("data/myid"), "four\n")?;
+    let said = refused(dir.path(), 2)?;
+    ensure!(said.contains("data/myid: expected the N") && said.contains("\"four\""), "{said}");
+    fs::write(dir.path().join("data/myid"), "4\n")?;
+    let said = refused(dir.path(), 2)?;
+    ensure!(said.contains("no server.4 among server.1, server.2, server.3"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn an_election_port_in_use_is_named() -> Result<()> {
+    let dir = history()?;
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let (port, other) = (holder.local_addr()?.port(), port::free()?);
+    let config = fs::read_to_string(dir.path().join("zoo.cfg"))?;
+    let lines =
+        format!("server.1=127.0.0.1:{other}:{port}\nserver.2=127.0.0.1:1:2\nelectionPortBindRetry=1\n");
+    fs::write(dir.path().join("zoo.cfg"), format!("{config}\n{lines}"))?;
+    fs::write(dir.path().join("data/myid"), "1\n")?;
+    let said = refused(dir.path(), 14)?;
+    ensure!(said.contains(&format!("election port 127.0.0.1:{port}")), "{said}");
     Ok(())
 }

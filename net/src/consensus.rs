@@ -6,29 +6,33 @@
 //! much as the rest together); there is one all the same, for the time (ticks), for what a disk thread with more work before
 //! it leaves, and for an inbox that keeps filling.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use tracing::{debug, error, info, warn};
-use zk_core::action::{Action, CloseReason, Commit, SessionAnswer};
-use zk_core::event::Event;
-use zk_core::front::{self, Host, Intake};
+use zk_core::action::{Action, CloseReason, Commit, ConfigNode, DiskCommand, SessionAnswer};
+use zk_core::front::{self, Connections, Host, Intake};
 use zk_core::ids::ConnId;
 use zk_core::input::{AdminCommand, Input};
-use zk_core::replica::{Outbox, Replica};
+use zk_core::replica::{ClientService, Outbox, Replica, RoleKind, Standing};
 use zk_core::time::Mono;
+use zk_core::tree::Tree;
 
 use crate::client::table::Desk;
+use crate::disk::errands::Errand;
+use crate::events::tell_standing;
 use crate::gate::Entry;
 use crate::metrics::Tally;
+use crate::peer::quorum_link::QuorumLink;
 use crate::seat::{Coming, Left, Seat};
 use crate::shared::Shared;
 
 /// Inputs stepped under one entry of the gate.
 const STEPS_MAX: usize = 64;
+/// Inputs that may wait before other servers are not read any more.
+const INBOX_MAX: usize = 4096;
 
 /// The replica with its inbox.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub(crate) struct Consensus {
 #[derive(Debug)]
 struct Owner {
     replica: Replica,
+    /// What it was told to be last.
+    role: RoleKind,
     outbox: Outbox,
     intake: Intake,
     tally: Tally,
@@ -59,12 +65,16 @@ struct Owner {
 struct Deliveries {
     dirty: Vec<ConnId>,
     close: Vec<(ConnId, CloseReason)>,
+    links: Vec<Arc<QuorumLink>>,
+    /// No client is served any more.
+    everybody_goes: bool,
 }
 
 impl Consensus {
     /// Over a replica that was just opened; `outbox` is what it said then.
     pub(crate) fn new(replica: Replica, outbox: Outbox) -> Self {
-        let owner = Owner { replica, outbox, intake: Intake::default(), tally: Tally::default() };
+        let role = replica.standing().role;
+        let owner = Owner { replica, role, outbox, intake: Intake::default(), tally: Tally::default() };
         Self {
             seat: Seat::new(owner),
             bell: Bell::default(),
@@ -129,11 +139,22 @@ impl Shared {
     }
 
     /// Steps through the inbox, unless another thread is at it.
-    pub(crate) fn decide(&self) {
+    pub(crate) fn decide(self: &Arc<Self>) {
         self.take_turns(Coming::By);
     }
 
-    fn take_turns(&self, coming: Coming) {
+    /// Takes what other servers said, and what happened on the way to them.
+    pub(crate) fn hear(self: &Arc<Self>, inputs: &mut Vec<Input>) {
+        self.submit(inputs);
+        self.decide();
+    }
+
+    /// True while so much waits for the replica or the disk that nobody should be asked for more.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.consensus.seat.waiting() > INBOX_MAX || self.log.room() == 0
+    }
+
+    fn take_turns(self: &Arc<Self>, coming: Coming) {
         let turn = |owner: &mut Owner, inputs: &mut Vec<Input>| self.turn(owner, inputs);
         let left = self.consensus.seat.come(coming, turn, |deliveries| self.deliver(deliveries));
         if left == Left::Filling {
@@ -143,7 +164,7 @@ impl Shared {
 
     /// One turn on the seat: everything that was in the inbox. What the replica said when it was opened is carried out first,
     /// with no input at all.
-    fn turn(&self, owner: &mut Owner, inputs: &mut Vec<Input>) -> Deliveries {
+    fn turn(self: &Arc<Self>, owner: &mut Owner, inputs: &mut Vec<Input>) -> Deliveries {
         let mut deliveries = Deliveries::default();
         let requests = requests_in(inputs);
         let mut waiting = inputs.drain(..).peekable();
@@ -163,6 +184,7 @@ impl Shared {
         self.metrics.count(Entry::of_this_thread(), &owner.tally, 0, self.clock.mono());
         self.metrics.requests.add(requests as u64);
         self.publish(&owner.replica, requests);
+        self.relieve();
         deliveries
     }
 
@@ -184,7 +206,7 @@ impl Shared {
     }
 
     /// Carries actions out in the order in which they were emitted, and what their own steps emit behind them.
-    fn carry_out(&self, owner: &mut Owner, deliveries: &mut Deliveries) {
+    fn carry_out(self: &Arc<Self>, owner: &mut Owner, deliveries: &mut Deliveries) {
         while !owner.outbox.is_empty() {
             let mut actions = std::mem::take(&mut owner.outbox);
             for action in actions.drain(..) {
@@ -196,34 +218,67 @@ impl Shared {
         }
     }
 
-    fn act(&self, action: Action, owner: &mut Owner, deliveries: &mut Deliveries) {
+    fn act(self: &Arc<Self>, action: Action, owner: &mut Owner, deliveries: &mut Deliveries) {
         match action {
-            Action::Disk(command) => self.log.push(command),
-            Action::Apply(commits) => self.apply(owner, &commits, deliveries),
+            Action::Disk(command) => {
+                match &command {
+                    DiskCommand::Install { .. } => self.rewrites.ordered(),
+                    DiskCommand::Append { records, .. } => self.metrics.ensemble.logged(owner.role, records),
+                    _ => {}
+                }
+                self.log.push(command);
+            }
+            Action::Apply(commits) => {
+                self.metrics.ensemble.committed(owner.role, commits.len());
+                self.apply(owner, &commits, deliveries);
+            }
             Action::Snapshot => {
                 let view = self.gate.enter(Entry::of_this_thread()).view();
-                self.views.push(view);
+                self.views.push(self.rewrites.about(view));
             }
             Action::Session { conn, answer } => self.answer_session(conn, answer, owner, deliveries),
             Action::Close { conn, why } => deliveries.close.push((conn, why)),
             Action::Event(event) => self.tell(&event),
             Action::Fatal(reason) => self.fail(reason),
-            Action::Adopt(_)
-            | Action::ConfigNode(_)
-            | Action::Reload { .. }
-            | Action::ReadLog { .. }
-            | Action::Election { .. }
-            | Action::Listen
-            | Action::Unlisten
-            | Action::Dial { .. }
-            | Action::Send { .. }
-            | Action::SendView { .. }
-            | Action::Hang { .. }
-            | Action::Role(_)
-            | Action::SessionMoved { .. } => {
-                unreachable!("invariant: a server alone is in no ensemble: {action:?}")
+            Action::Adopt(tree) => self.adopt(*tree, owner),
+            Action::ConfigNode(ConfigNode { text, version, time }) => {
+                self.gate.hold().set_config(&text, version, time);
+            }
+            Action::Reload { to } => self.errands.push(Errand::Rebuild { to }),
+            Action::ReadLog { query, from, to, limit } => {
+                self.errands.push(Errand::ReadLog { query, from, to, limit });
+            }
+            Action::Election { link, command } => self.command_election(link, command),
+            Action::Listen => self.listen_for_learners(),
+            Action::Unlisten => self.ignore_learners(),
+            Action::Dial { sid, link } => self.dial_quorum(sid, link),
+            Action::Send { link, packet } => deliveries.send_on(self.send(link, &packet)),
+            Action::SendView { link, view } => deliveries.send_on(self.send_view(link, &view)),
+            Action::Hang { link, why } => self.hang_up(link, &why),
+            Action::Role(standing) => self.stand(standing, owner, deliveries),
+            Action::SessionMoved { session } => {
+                let conn = Desk { table: &self.table, tally: &owner.tally }.conn_of(session);
+                deliveries.close.extend(conn.map(|conn| (conn, CloseReason::SessionMoved)));
             }
         }
+    }
+
+    /// From here on this is the tree.
+    fn adopt(&self, tree: Tree, owner: &mut Owner) {
+        let zxid = tree.last_zxid();
+        let before = std::mem::replace(&mut *self.gate.hold(), tree);
+        self.errands.push(Errand::Forget(Box::new(before)));
+        let tree = self.gate.enter(Entry::of_this_thread());
+        owner.replica.step(self.clock.now(), Input::Applied(zxid), &tree, &mut owner.outbox);
+    }
+
+    /// The server is something else now.
+    fn stand(&self, standing: Standing, owner: &mut Owner, deliveries: &mut Deliveries) {
+        tell_standing(&standing);
+        self.metrics.ensemble.stands(&standing, self.clock.mono());
+        owner.role = standing.role;
+        *self.standing.lock() = standing;
+        deliveries.everybody_goes |= standing.clients == ClientService::Closed;
     }
 
     fn answer_session(
@@ -246,7 +301,7 @@ impl Shared {
     }
 
     /// Applies commits in batches under the gate, and tells the replica how far the tree is.
-    fn apply(&self, owner: &mut Owner, commits: &[Commit], deliveries: &mut Deliveries) {
+    fn apply(self: &Arc<Self>, owner: &mut Owner, commits: &[Commit], deliveries: &mut Deliveries) {
         let mut rest = commits;
         while !rest.is_empty() {
             let mut tree = self.gate.hold();
@@ -270,7 +325,12 @@ impl Shared {
 
     /// Writes what connections got, and lets those read again that waited for credit.
     fn deliver(&self, deliveries: Deliveries) {
-        let Deliveries { dirty, close } = deliveries;
+        let Deliveries { dirty, mut close, links, everybody_goes } = deliveries;
+        // The others first: clients wait for them, too.
+        links.iter().for_each(|link| link.flush());
+        if everybody_goes {
+            close.extend(self.table.all().iter().map(|client| (client.id, CloseReason::NotServing)));
+        }
         for client in dirty.into_iter().filter_map(|conn| self.table.get(conn)) {
             client.flush();
         }
@@ -282,32 +342,8 @@ impl Shared {
         self.feed_starved();
     }
 
-    /// Tells operators what the core noticed.
-    pub(crate) fn tell(&self, event: &Event) {
-        match event {
-            Event::SessionCreating { session, timeout_ms } => {
-                debug!(%session, timeout_ms, "session begins");
-            }
-            Event::SessionExpiring { session } => {
-                self.metrics.sessions_expired.increment();
-                info!(%session, "session expired");
-            }
-            Event::SnapshotStarted { zxid } => info!(%zxid, "snapshot begins"),
-            Event::SnapshotDone { zxid } => info!(%zxid, "snapshot is durable"),
-            Event::SnapshotSkipped { file, why } => warn!(file, why, "snapshot skipped"),
-            Event::TornTailDropped { file, offset } => {
-                info!(file, offset, "the log ends in a record that was never acknowledged; it is dropped");
-            }
-            Event::DigestMismatch { zxid } => {
-                self.metrics.digest_mismatches.increment();
-                error!(%zxid, "the tree differs from the digest that was recorded with it");
-            }
-            other => warn!(?other, "event"),
-        }
-    }
-
     /// The consensus thread: brings the time, and takes over what others leave.
-    pub(crate) fn run_consensus(&self) {
+    pub(crate) fn run_consensus(self: &Arc<Self>) {
         self.consensus.bell.belongs_here();
         self.take_turns(Coming::ToStay);
         while !self.is_stopping() {
@@ -334,6 +370,14 @@ pub(crate) fn requests_in(inputs: &[Input]) -> usize {
 }
 
 impl Deliveries {
+    /// Something is to be written on this link, if it is still there.
+    fn send_on(&mut self, link: Option<Arc<QuorumLink>>) {
+        let new = |link: &Arc<QuorumLink>| !self.links.iter().any(|other| Arc::ptr_eq(other, link));
+        if let Some(link) = link.filter(new) {
+            self.links.push(link);
+        }
+    }
+
     fn gather(&mut self, intake: &mut Intake) {
         self.dirty.append(&mut intake.dirty);
         self.close.append(&mut intake.close);

@@ -14,6 +14,7 @@ use zk_core::front::connection::Connection;
 use zk_core::time::Mono;
 
 use crate::gate::Entry;
+use crate::peer::metrics::EnsembleMetrics;
 
 /// What one call into the core counts before it is added to an entry's numbers.
 #[derive(Debug, Default)]
@@ -40,7 +41,9 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    const fn with(self, size: u64) -> Self {
+    /// With one more.
+    #[must_use]
+    pub const fn with(self, size: u64) -> Self {
         let min = if self.min == 0 || size < self.min { size } else { self.min };
         Self { last: size, min, max: if size > self.max { size } else { self.max } }
     }
@@ -290,6 +293,8 @@ pub struct Metrics {
     pub txns: Counter,
     /// `request_throttle_wait_count`: how often a connection was not read for want of credit.
     pub throttled: Counter,
+    /// See there.
+    pub ensemble: EnsembleMetrics,
 }
 
 impl Metrics {
@@ -321,6 +326,7 @@ impl Metrics {
             requests: Counter::default(),
             txns: Counter::default(),
             throttled: Counter::default(),
+            ensemble: EnsembleMetrics::new(),
         }
     }
 

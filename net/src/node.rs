@@ -21,15 +21,17 @@ use zk_core::front::FrontConfig;
 use zk_core::input::Input;
 use zk_core::replica::{Outbox, Replica, ReplicaConfig};
 
-use crate::client::four_letter::Facts;
+use crate::client::four_letter::{EnsembleFacts, Facts};
 use crate::client::listener::{self, Limits};
 use crate::client::{socket, sweep};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
 use crate::disk::directories::{Directories, DirectoryError, Missing};
+use crate::disk::errands;
 use crate::disk::executor::{Executor, Group};
 use crate::disk::files::Files;
 use crate::lanes::Taken;
+use crate::peer::{PeerConfig, Peers};
 use crate::shared::{OnFailure, Parts, Shared};
 use crate::snapshot::{Background, Done};
 
@@ -56,6 +58,8 @@ pub struct NodeConfig {
     pub front: FrontConfig,
     /// Sessions, snapshots, requests in flight.
     pub replica: ReplicaConfig,
+    /// The other servers; `None` if there are none. Goes with [`ReplicaConfig::ensemble`].
+    pub peers: Option<PeerConfig>,
     /// `autopurge.snapRetainCount`.
     pub snap_retain_count: usize,
     /// `autopurge.purgeInterval`; `None` is never.
@@ -94,6 +98,14 @@ pub enum StartError {
         /// The system's words.
         error: io::Error,
     },
+    /// The election port cannot be taken.
+    #[error("cannot take the election port {at}: {error}")]
+    ElectionPort {
+        /// As configured.
+        at: String,
+        /// The system's words.
+        error: io::Error,
+    },
     /// The system gives no more threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -122,13 +134,24 @@ impl Node {
             let host = config.client_host.clone().unwrap_or_else(|| "*".to_owned());
             StartError::Port { host, port: config.client_port, error }
         })?;
+        let votes = config.peers.as_ref().map(PeerConfig::take_election_port).transpose();
+        let votes = votes.map_err(|(at, error)| StartError::ElectionPort { at, error })?;
         config.disk.hash_seed = seed();
         let started = Instant::now();
         let mut files = Files::new(directories.paths().clone());
-        let recovered = recover(&mut files, &config.disk)?;
+        let recovered = recover(&mut files, &config)?;
         let recovery_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
 
         let workers = config.workers.unwrap_or_else(default_workers);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(workers)
+            .thread_name("client")
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(StartError::Thread)?;
+        let peers = config.peers.clone();
+        let peers = peers.map(|peers| Peers::new(peers, runtime.handle().clone(), config.disk.hash_seed));
         let mut outbox = Outbox::new();
         let replica = Replica::open(config.replica.clone(), &recovered, seed(), clock.now(), &mut outbox);
         let facts = facts(&config, port.address(), &directories);
@@ -139,6 +162,7 @@ impl Node {
             tree: recovered.tree,
             hash_seed: seed(),
             consensus: Consensus::new(replica, outbox),
+            peers,
             outstanding_max: config.replica.outstanding_max,
             // The workers, and the threads of consensus, disk and background.
             entries: workers + 3,
@@ -150,21 +174,17 @@ impl Node {
             rare.recovery.record(recovery_us);
             rare.txns_replayed.record(recovered.recent.len() as u64);
         }
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(workers)
-            .thread_name("client")
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(StartError::Thread)?;
         let mut node = Self { shared, runtime, threads: Vec::new(), directories };
         node.start_threads(&config)?;
+        if let Some(port) = votes {
+            node.shared.listen_for_votes(port);
+        }
         node.listen(port, &config)?;
         Ok(node)
     }
 
     fn start_threads(&mut self, config: &NodeConfig) -> Result<(), StartError> {
-        let paths = self.directories.paths();
+        let paths = self.directories.paths().clone();
         let executor = Executor::new(LogPlanner::new(config.disk), Files::new(paths.clone()));
         let background = Background::new(
             config.disk,
@@ -175,7 +195,15 @@ impl Node {
         let shared = Arc::clone(&self.shared);
         self.spawn("disk", move || run_disk(&shared, executor))?;
         let shared = Arc::clone(&self.shared);
-        self.spawn("background", move || background.run(&shared.views, |done| report(&shared, done)))?;
+        self.spawn("background", move || {
+            background.run(&shared.views, &shared.rewrites, |done| report(&shared, done));
+        })?;
+        if self.shared.peers.is_some() {
+            let (shared, disk, files) = (Arc::clone(&self.shared), config.disk, Files::new(paths.clone()));
+            self.spawn("errands", move || {
+                errands::run(disk, files, &shared.errands, |answer| shared.hear(&mut vec![answer]));
+            })?;
+        }
         let shared = Arc::clone(&self.shared);
         self.spawn("consensus", move || shared.run_consensus())
     }
@@ -213,6 +241,8 @@ impl Node {
         if !drained && !shared.has_failed() {
             warn!("requests are still in flight after {DRAIN_PATIENCE:?}; stopping all the same");
         }
+        // What the others wait for goes before clients are sent to them.
+        shared.say_all(FAREWELL_PATIENCE);
         for client in shared.table.all() {
             client.close(CloseReason::ShuttingDown);
         }
@@ -224,6 +254,7 @@ impl Node {
         runtime.shutdown_timeout(FAREWELL_PATIENCE);
         shared.log.close();
         shared.views.close();
+        shared.errands.close();
         shared.stop();
         for thread in threads {
             if thread.join().is_err() {
@@ -243,11 +274,11 @@ impl std::fmt::Debug for Node {
 }
 
 /// Reads everything; only when all of it holds together is anything repaired.
-fn recover(files: &mut Files, config: &DiskConfig) -> Result<Recovered, StartError> {
+fn recover(files: &mut Files, config: &NodeConfig) -> Result<Recovered, StartError> {
     let data =
         |files: &Files, fault| StartError::Data { dir: files.paths().data.display().to_string(), fault };
-    let recovered = recovery::recover(files, config).map_err(|fault| data(files, fault))?;
-    if let Some(epochs) = recovered.epochs {
+    let recovered = recovery::recover(files, &config.disk).map_err(|fault| data(files, fault))?;
+    if let (Some(epochs), None) = (recovered.epochs, &config.peers) {
         info!(
             accepted = epochs.accepted,
             current = epochs.current,
@@ -283,6 +314,12 @@ fn facts(config: &NodeConfig, client_address: SocketAddr, directories: &Director
         max_session_timeout_ms: config.front.max_session_timeout_ms,
         listen_backlog: config.listen_backlog,
         environment: config.environment.clone(),
+        ensemble: config.replica.ensemble.as_ref().map(|ensemble| EnsembleFacts {
+            me: config.replica.sid,
+            init_limit: ensemble.init_limit,
+            sync_limit: ensemble.sync_limit,
+            config: Arc::clone(ensemble.membership.in_force()),
+        }),
     }
 }
 
@@ -290,14 +327,15 @@ fn facts(config: &NodeConfig, client_address: SocketAddr, directories: &Director
 const SLOW_SYNC_US: u64 = 1_000_000;
 
 /// The disk thread.
-fn run_disk(shared: &Shared, mut executor: Executor) {
+fn run_disk(shared: &Arc<Shared>, mut executor: Executor) {
     let mut commands = Vec::new();
     while shared.log.take(&mut commands, None) != Taken::Closed {
-        match executor.group(&commands) {
+        match executor.group(&commands, &shared.rewrites) {
             Ok(group) => {
                 note_group(shared, &group, commands.len());
                 commands.clear();
                 shared.log.done();
+                shared.relieve();
                 let Some(token) = group.durable else { continue };
                 shared.consensus.submit_one(Input::Durable(token));
                 if shared.log.is_empty() {
@@ -335,7 +373,7 @@ fn note_group(shared: &Shared, group: &Group, commands: usize) {
 }
 
 /// What the background thread has to say.
-fn report(shared: &Shared, done: Done) {
+fn report(shared: &Arc<Shared>, done: Done) {
     match done {
         Done::Snapshot { zxid, took_us } => {
             shared.metrics.rare.lock().snapshot.record(took_us);

@@ -51,6 +51,11 @@ impl<S, I> Seat<S, I> {
         self.inbox.lock().push(item);
     }
 
+    /// How many things wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inbox.lock().len()
+    }
+
     /// The state, for a look.
     pub(crate) fn look(&self) -> MutexGuard<'_, S> {
         self.state.lock()

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::Mutex;
 use zk_core::action::DiskCommand;
 use zk_core::front::FrontConfig;
-use zk_core::tree::{Tree, TreeView};
+use zk_core::replica::{Phase, Replica, Standing};
+use zk_core::tree::Tree;
 
 use crate::apply::Digests;
 use crate::client::Client;
@@ -17,9 +18,12 @@ use crate::client::four_letter::{Facts, TRACE_MASK};
 use crate::client::table::{Shards, Table};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
+use crate::disk::errands::Errand;
+use crate::disk::rewrites::{Order, Rewrites};
 use crate::gate::Gate;
 use crate::lanes::Lane;
 use crate::metrics::Metrics;
+use crate::peer::Peers;
 
 /// Called with the reason when the server cannot go on.
 pub type OnFailure = Box<dyn Fn(String) + Send + Sync>;
@@ -36,7 +40,14 @@ pub(crate) struct Shared {
     /// To the disk thread.
     pub(crate) log: Lane<DiskCommand>,
     /// To the background thread.
-    pub(crate) views: Lane<TreeView>,
+    pub(crate) views: Lane<Order>,
+    /// To the thread that reads files.
+    pub(crate) errands: Lane<Errand>,
+    pub(crate) rewrites: Rewrites,
+    /// `None`: a server alone.
+    pub(crate) peers: Option<Peers>,
+    /// As it was told last.
+    pub(crate) standing: Mutex<Standing>,
     pub(crate) digests: Digests,
     pub(crate) metrics: Metrics,
     /// Connections that are not read until there is credit again.
@@ -56,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) tree: Tree,
     pub(crate) hash_seed: u64,
     pub(crate) consensus: Consensus,
+    pub(crate) peers: Option<Peers>,
     pub(crate) outstanding_max: u32,
     /// Threads that read the tree often.
     pub(crate) entries: usize,
@@ -64,8 +76,9 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { front, facts, clock, tree, hash_seed, consensus, outstanding_max, entries, on_failure } =
-            parts;
+        let Parts { front, facts, clock, tree, hash_seed, consensus, peers, .. } = parts;
+        let Parts { outstanding_max, entries, on_failure, .. } = parts;
+        let standing = consensus.look(Replica::standing);
         Self {
             front,
             facts,
@@ -78,6 +91,11 @@ impl Shared {
             log: Lane::new(outstanding_max as usize + 2),
             // The replica orders one snapshot at a time.
             views: Lane::new(1),
+            // One for each learner that is far behind.
+            errands: Lane::new(1),
+            rewrites: Rewrites::default(),
+            peers,
+            standing: Mutex::new(standing),
             digests: Digests::default(),
             metrics: Metrics::new(entries),
             starved: Mutex::new(Vec::new()),
@@ -106,6 +124,23 @@ impl Shared {
         }
         let fed = std::mem::take(&mut *self.starved.lock());
         fed.iter().for_each(|client| client.ring());
+    }
+
+    /// There may be room for what other servers say.
+    pub(crate) fn relieve(&self) {
+        if let Some(peers) = &self.peers {
+            peers.relieve();
+        }
+    }
+
+    /// What it is now.
+    pub(crate) fn standing(&self) -> Standing {
+        *self.standing.lock()
+    }
+
+    /// True if clients are served.
+    pub(crate) fn serves(&self) -> bool {
+        self.standing().phase == Phase::Broadcast
     }
 
     /// The server cannot go on: whoever started it hears why, once. Nothing is promised any more.

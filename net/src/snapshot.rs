@@ -12,9 +12,9 @@ use zk_core::disk::snapshot::SnapshotWriter;
 use zk_core::disk::{DiskConfig, FileName, FileOp};
 use zk_core::error::DiskFault;
 use zk_core::ids::Zxid;
-use zk_core::tree::TreeView;
 
 use crate::disk::files::Files;
+use crate::disk::rewrites::{Order, Rewrites};
 use crate::lanes::{Lane, Taken, after};
 
 /// Bytes of a snapshot between two looks around.
@@ -45,6 +45,17 @@ pub enum Done {
     Failed(DiskFault),
 }
 
+/// How the writing of a snapshot ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ended {
+    /// As it should.
+    Durable(Done),
+    /// A leader's state took the place of what it was about.
+    Overtaken,
+    /// The server stops.
+    Stopped,
+}
+
 impl Background {
     /// Keeps `retain` snapshots and purges the rest every so often; `None` never.
     pub const fn new(config: DiskConfig, files: Files, retain: usize, purge_every: Option<Duration>) -> Self {
@@ -52,7 +63,7 @@ impl Background {
     }
 
     /// Takes views out of the lane until it is closed. `report` hears what came of each.
-    pub fn run(mut self, views: &Lane<TreeView>, report: impl Fn(Done)) {
+    pub fn run(mut self, views: &Lane<Order>, rewrites: &Rewrites, report: impl Fn(Done)) {
         // Java purges at once when it starts, and then in intervals.
         let mut next_purge = self.purge_every.and_then(|_| after(Duration::ZERO));
         let mut batch = Vec::new();
@@ -60,17 +71,18 @@ impl Background {
             match views.take(&mut batch, next_purge) {
                 Taken::Closed => return,
                 Taken::Nothing => {
-                    if let Err(fault) = self.purge() {
+                    if let Err(fault) = self.purge(rewrites) {
                         return report(Done::Failed(fault));
                     }
                     next_purge = self.purge_every.and_then(after);
                 }
                 Taken::Some => {}
             }
-            for view in batch.drain(..) {
-                match self.snapshot(view, views) {
-                    Ok(Some(done)) => report(done),
-                    Ok(None) => return,
+            for order in batch.drain(..) {
+                match self.snapshot(order, views, rewrites) {
+                    Ok(Ended::Durable(done)) => report(done),
+                    Ok(Ended::Overtaken) => {}
+                    Ok(Ended::Stopped) => return,
                     Err(fault) => return report(Done::Failed(fault)),
                 }
             }
@@ -78,14 +90,25 @@ impl Background {
         }
     }
 
-    /// Writes one; `None` if the server stopped before it was whole. What there is of it then goes.
-    fn snapshot(&mut self, view: TreeView, views: &Lane<TreeView>) -> Result<Option<Done>, DiskFault> {
+    /// Writes one. What there is of it goes if the server stops before it is whole.
+    fn snapshot(
+        &mut self,
+        order: Order,
+        views: &Lane<Order>,
+        rewrites: &Rewrites,
+    ) -> Result<Ended, DiskFault> {
         let started = Instant::now();
-        let mut writer = SnapshotWriter::new(view, self.config);
+        let state = order.state();
+        let mut writer = SnapshotWriter::new(order.view, self.config);
         let mut ops = Vec::new();
         let mut pieces = 0_u32;
         let mut temporary: Option<FileName> = None;
         loop {
+            let Some(_files) = rewrites.hold_for(state) else {
+                // Whoever replaced the state has removed what was written of it.
+                self.files.execute(&temporary.map(FileOp::Close).into_iter().collect::<Vec<_>>())?;
+                return Ok(Ended::Overtaken);
+            };
             let last = writer.next(PIECE, &mut ops);
             self.files.execute(&ops)?;
             temporary = temporary.or_else(|| ops.iter().find_map(created));
@@ -99,15 +122,16 @@ impl Background {
             }
             if views.is_closed() {
                 self.files.execute(&temporary.map(FileOp::Unlink).into_iter().collect::<Vec<_>>())?;
-                return Ok(None);
+                return Ok(Ended::Stopped);
             }
         }
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         debug!(zxid = %writer.zxid(), took_us, "snapshot written");
-        Ok(Some(Done::Snapshot { zxid: writer.zxid(), took_us }))
+        Ok(Ended::Durable(Done::Snapshot { zxid: writer.zxid(), took_us }))
     }
 
-    fn purge(&mut self) -> Result<(), DiskFault> {
+    fn purge(&mut self, rewrites: &Rewrites) -> Result<(), DiskFault> {
+        let _files = rewrites.hold();
         let ops = purge::plan(&mut self.files, self.retain)?;
         self.files.execute(&ops)?;
         for op in &ops {

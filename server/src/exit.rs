@@ -8,3 +8,5 @@ pub const UNEXPECTED: u8 = 1;
 pub const INVALID_CONFIG: u8 = 2;
 /// The data directory cannot be used: missing, not a directory, not writable, in use.
 pub const DATA_DIR: u8 = 3;
+/// The election port cannot be taken.
+pub const ELECTION_PORT: u8 = 14;

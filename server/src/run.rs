@@ -2,22 +2,28 @@
 
 use std::path::Path;
 use std::process;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{error, info, warn};
+use zk_core::config::member::Member;
 use zk_core::disk::DiskConfig;
+use zk_core::election::ElectionSettings;
+use zk_core::election::links::LinkSettings;
 use zk_core::front::FrontConfig;
 use zk_core::ids::Sid;
-use zk_core::replica::ReplicaConfig;
+use zk_core::quorum::Membership;
+use zk_core::replica::{Ensemble, ReplicaConfig, SyncReads};
 use zk_net::client::listener::Limits;
 use zk_net::disk::directories::Missing;
 use zk_net::node::{Node, NodeConfig, StartError};
+use zk_net::peer::PeerConfig;
 
 use crate::asked::{Asked, Signal, Wish};
 use crate::cli::Run;
-use crate::config::{ConfigError, Level, Notice, Override, ZooCfg};
+use crate::config::{ConfigError, EnsembleCfg, Level, Notice, Override, ZooCfg};
 use crate::{environment, exit, jvm_flags, logging, signals};
 
 /// Why a running server ends.
@@ -82,7 +88,8 @@ fn understand(arguments: &[String], overrides: &[Override]) -> Result<ZooCfg, Ve
         [file] => ZooCfg::load(Path::new(file), overrides),
         arguments => ZooCfg::from_arguments(arguments, overrides),
     };
-    let cfg = read.map_err(|error| vec![error])?;
+    let mut cfg = read.map_err(|error| vec![error])?;
+    let identified = cfg.identify();
     if arguments.is_empty() {
         let (port, data) = (cfg.client_port, cfg.data_dir.display());
         info!("no configuration file: connect with zkCli.sh -server 127.0.0.1:{port}; data goes to {data}");
@@ -91,7 +98,7 @@ fn understand(arguments: &[String], overrides: &[Override]) -> Result<ZooCfg, Ve
     if !cfg.refusals.is_empty() {
         return Err(cfg.refusals);
     }
-    cfg.check_other_data().map_err(|error| vec![error])?;
+    cfg.check_other_data().and(identified).map_err(|error| vec![error])?;
     Ok(cfg)
 }
 
@@ -145,6 +152,7 @@ fn complain(status: u8, message: &str) -> u8 {
 const fn status_of(failure: &StartError) -> u8 {
     match failure {
         StartError::Directory(_) => exit::DATA_DIR,
+        StartError::ElectionPort { .. } => exit::ELECTION_PORT,
         _ => exit::UNEXPECTED,
     }
 }
@@ -155,6 +163,7 @@ const IN_FLIGHT_MAX: usize = 1000;
 const OUTPUT_HIGH: usize = 1 << 20;
 
 fn node_config(cfg: &ZooCfg) -> NodeConfig {
+    let ensemble = cfg.myid.zip(cfg.ensemble.as_ref());
     NodeConfig {
         data_dir: cfg.data_dir.clone(),
         data_log_dir: cfg.data_log_dir.clone(),
@@ -183,22 +192,72 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             super_digest: cfg.super_digest.clone(),
         },
         replica: ReplicaConfig {
-            // As Java's standalone server, whatever myid says.
-            sid: Sid(1),
+            // Alone as Java's standalone server, whatever myid says.
+            sid: cfg.myid.unwrap_or(Sid(1)),
             tick_ms: cfg.tick_ms,
             snap_count: cfg.snap_count,
             snap_size_limit: cfg.snap_size_limit,
             digest: cfg.digest,
             skip_acl: cfg.skip_acl,
             outstanding_max: cfg.outstanding_max,
-            ensemble: None,
+            ensemble: ensemble.map(|(me, ensemble)| replica_ensemble(cfg, me, ensemble)),
         },
+        peers: ensemble.map(|(me, ensemble)| peer_config(cfg, me, ensemble)),
         snap_retain_count: cfg.snap_retain_count as usize,
         purge_interval: cfg.purge_interval,
         workers: None,
         version: environment::version(),
         whitelist: cfg.four_letter_words.clone(),
         environment: environment::list(),
+    }
+}
+
+/// Committed txns that are kept in memory for learners that come back, bytes.
+const WINDOW_BYTES: usize = 64 << 20;
+/// What may be on its way to a learner that has been brought up to date, bytes.
+const BACKLOG_MAX: usize = 128 << 20;
+/// What a learner holds in memory between two steps of a sync, bytes.
+const HELD_MAX: usize = 256 << 20;
+
+fn replica_ensemble(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> Ensemble {
+    let own = ensemble.config.member(me).into_iter().flat_map(Member::election_addresses);
+    let sync_limit_ms = u64::from(cfg.sync_limit) * u64::from(cfg.tick_ms);
+    Ensemble {
+        membership: Arc::new(Membership::settled(Arc::clone(&ensemble.config))),
+        election: ElectionSettings {
+            notification_min_ms: u64::from(ensemble.notification_min_ms),
+            notification_max_ms: u64::from(ensemble.notification_max_ms.max(ensemble.notification_min_ms)),
+            ..ElectionSettings::default()
+        },
+        links: LinkSettings {
+            addresses: own.collect(),
+            dial_timeout_ms: u64::from(ensemble.dial_timeout_ms),
+            hello_timeout_ms: ensemble.hello_timeout_ms.map_or(sync_limit_ms, u64::from),
+        },
+        init_limit: cfg.init_limit,
+        sync_limit: cfg.sync_limit,
+        connect_limit: ensemble.connect_limit,
+        window_count: ensemble.commit_log_count,
+        window_bytes: WINDOW_BYTES,
+        log_share: ensemble.log_share,
+        sync_choice: ensemble.sync_choice,
+        sync_reads: SyncReads::Confirmed,
+        backlog_max: BACKLOG_MAX,
+        held_max: HELD_MAX,
+        leader_serves: ensemble.leader_serves,
+        observer_delay_ms: ensemble.observer_delay_ms,
+    }
+}
+
+fn peer_config(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> PeerConfig {
+    PeerConfig {
+        me,
+        members: Arc::clone(&ensemble.config),
+        listen_on: ensemble.listen_on,
+        bind_retry: ensemble.bind_retry,
+        dial_timeout: Duration::from_millis(u64::from(ensemble.dial_timeout_ms)),
+        keep_alive: ensemble.keep_alive,
+        data_max: cfg.record_max as usize,
     }
 }
 

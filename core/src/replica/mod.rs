@@ -50,7 +50,9 @@ use member::Member;
 pub use outbox::Outbox;
 use outbox::Turn;
 use role::Role;
-pub use role::{ClientService, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind};
+pub use role::{
+    ClientService, LearnerRole, LearnerStanding, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind,
+};
 pub use settings::{Ensemble, LogShare, ReplicaConfig, SyncChoice, SyncReads};
 use snapshots::SnapshotSchedule;
 use standalone::Standalone;
@@ -401,6 +403,22 @@ impl Replica {
             Role::Standalone(standalone) => standalone.sessions(),
             Role::Leading(leading) => leading.sessions(),
             Role::Looking(_) | Role::Learning(_) => Vec::new(),
+        }
+    }
+
+    /// Everybody behind this leader; nobody, if it does not lead.
+    pub fn learners(&self) -> Vec<LearnerStanding> {
+        match &self.role {
+            Role::Leading(leading) => leading.followers(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Syncs that wait for a quorum's word.
+    pub fn pending_syncs(&self) -> usize {
+        match &self.role {
+            Role::Leading(leading) => leading.syncs(),
+            _ => 0,
         }
     }
 

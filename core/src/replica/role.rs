@@ -69,6 +69,28 @@ pub struct Standing {
     pub clients: ClientService,
 }
 
+/// A learner as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LearnerStanding {
+    /// Who, by its own word.
+    pub sid: Sid,
+    /// As what.
+    pub role: LearnerRole,
+    /// Whether it serves clients and has shown life within `syncLimit`.
+    pub synced: bool,
+}
+
+/// What a server is to its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LearnerRole {
+    /// It counts towards quorums.
+    Voter,
+    /// It follows, and counts for nothing.
+    NonVotingFollower,
+    /// It observes.
+    Observer,
+}
+
 /// Whether clients are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientService {

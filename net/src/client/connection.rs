@@ -130,6 +130,8 @@ impl Task {
             match self.serve_batch() {
                 Stop::Batch => {}
                 Stop::NeedsBytes => break true,
+                // Its own output may have been what filled it, and has been written since.
+                Stop::Full if self.client.state.lock().wants_input() => {}
                 Stop::Full => break false,
                 Stop::NoCredit if self.shared.starve(&self.client) => break false,
                 Stop::NoCredit => {}
@@ -154,7 +156,7 @@ impl Task {
                 shared.decide();
             }
             intake.dirty.clear();
-            client.flush();
+            client.flush_by_task();
             for (conn, why) in intake.close.drain(..) {
                 if let Some(other) = shared.table.get(conn) {
                     other.close(why);
@@ -218,7 +220,7 @@ impl Task {
             state.close(CloseReason::SessionClosed);
         }
         self.reads = false;
-        self.client.flush();
+        self.client.flush_by_task();
         false
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tracing::{debug, warn};
@@ -12,6 +12,7 @@ use zk_core::front::connection::Connection;
 
 use super::socket::{Listener, ReadHalf, WriteHalf};
 use super::{Client, connection};
+use crate::pace::Pace;
 use crate::shared::Shared;
 
 /// How many connections are taken.
@@ -25,8 +26,6 @@ pub struct Limits {
 
 /// After an accept that failed for want of something (file descriptors, memory): time for it to come back.
 const BREATH: Duration = Duration::from_millis(100);
-/// Complaints about one thing come no closer than this.
-const QUIET: Duration = Duration::from_secs(10);
 
 /// Takes connections for ever. An error of one accept never ends it (ZOOKEEPER-4203): a server that looks alive and
 /// takes nobody is worse than a dead one.
@@ -115,24 +114,6 @@ impl Drop for Admission {
                 inside.by_address.remove(&self.address);
             }
         }
-    }
-}
-
-/// Lets a complaint through now and then, with the number of those that were kept back.
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<Instant>,
-    kept_back: u64,
-}
-
-impl Pace {
-    fn complain(&mut self) -> Option<u64> {
-        if self.last.is_some_and(|last| last.elapsed() < QUIET) {
-            self.kept_back += 1;
-            return None;
-        }
-        self.last = Some(Instant::now());
-        Some(std::mem::take(&mut self.kept_back))
     }
 }
 

@@ -77,17 +77,25 @@ impl Client {
     /// Writes what there is. Called by whoever added output, after letting go of gate and connection.
     pub(crate) fn flush(&self) {
         let flushed = self.out.flush(self);
-        self.after_writing(flushed);
+        if self.wants_a_look(flushed) {
+            self.ring();
+        }
     }
 
-    /// The same for the task, once the socket has room again.
-    pub(crate) fn resume(&self) {
+    /// The same for the task itself, which looks at everything afterwards: to ring would wake it again and again.
+    fn flush_by_task(&self) {
+        let flushed = self.out.flush(self);
+        self.wants_a_look(flushed);
+    }
+
+    /// The same once the socket has room again.
+    fn resume(&self) {
         let flushed = self.out.resume(self);
-        self.after_writing(flushed);
+        self.wants_a_look(flushed);
     }
 
-    fn after_writing(&self, flushed: io::Result<Flushed>) {
-        let look = match flushed {
+    fn wants_a_look(&self, flushed: io::Result<Flushed>) -> bool {
+        match flushed {
             Ok(Flushed::All) => self.drained.load(Ordering::Acquire) || self.full.load(Ordering::Acquire),
             // The task has to wait for room.
             Ok(Flushed::Blocked) => true,
@@ -96,9 +104,6 @@ impl Client {
                 self.dead.store(true, Ordering::Release);
                 true
             }
-        };
-        if look {
-            self.ring();
         }
     }
 

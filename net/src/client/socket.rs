@@ -76,9 +76,17 @@ impl Listener {
         let (read, write) = split(stream)?;
         Ok((read, write, peer))
     }
+
+    /// The next connection of another server.
+    pub(crate) async fn accept_stream(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.0.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
-fn split(stream: TcpStream) -> io::Result<(ReadHalf, WriteHalf)> {
+/// Both ways of a connection.
+pub(crate) fn split(stream: TcpStream) -> io::Result<(ReadHalf, WriteHalf)> {
     stream.set_nodelay(true)?;
     let (read, write) = stream.into_split();
     Ok((ReadHalf(read), WriteHalf(write)))

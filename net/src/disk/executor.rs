@@ -16,6 +16,7 @@ use zk_core::error::DiskFault;
 use zk_core::input::Token;
 
 use super::files::Files;
+use super::rewrites::Rewrites;
 
 /// Plans and carries out the log's commands.
 #[derive(Debug)]
@@ -48,7 +49,9 @@ impl Executor {
     }
 
     /// Carries out a group of commands; when this returns they survive a power cut.
-    pub fn group(&mut self, commands: &[DiskCommand]) -> Result<Group, DiskFault> {
+    ///
+    /// Commands that replace history have the files for themselves.
+    pub fn group(&mut self, commands: &[DiskCommand], rewrites: &Rewrites) -> Result<Group, DiskFault> {
         let began = Instant::now();
         let mut group = Group::default();
         for command in commands {
@@ -57,6 +60,7 @@ impl Executor {
                 group.txns += records.len();
             }
             if let Some(mut rewrite) = rewrite {
+                let _files = rewrites.hold();
                 self.carry_out(&mut group)?;
                 while !rewrite.next(&mut self.files, PIECE, &mut self.ops)? {
                     self.carry_out(&mut group)?;

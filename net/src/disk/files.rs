@@ -59,6 +59,11 @@ impl Files {
         &self.paths
     }
 
+    /// Forgets what is open for reading: others may have put another file in its place.
+    pub(super) fn look_again(&mut self) {
+        self.reading = None;
+    }
+
     /// The log file that is open for writing, if any.
     pub(super) fn writing_log(&self) -> Option<FileName> {
         self.writing.keys().find(|file| file.dir == Dir::Log).cloned()
@@ -70,6 +75,10 @@ impl Files {
     }
 
     fn one(&mut self, op: &FileOp) -> Result<(), DiskFault> {
+        if matches!(op, FileOp::Create(_) | FileOp::Rename { .. } | FileOp::Unlink(_)) {
+            // A name may mean another file from here on.
+            self.reading = None;
+        }
         match op {
             FileOp::Create(file) => self.create(file),
             FileOp::Allocate { file, len } => self.on(file, "fallocate", |handle| allocate(handle, *len)),
@@ -230,6 +239,22 @@ mod tests {
         assert_eq!(files.read_at(&file, 0, 10).unwrap(), b"\0\0a"[..]);
         files.execute(&[FileOp::Unlink(file.clone()), FileOp::Unlink(file)]).unwrap();
         assert!(files.list(Dir::Log).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_takes_the_place_of_another_is_the_one_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = files(dir.path());
+        let file = log("log.1");
+        for content in [&b"old"[..], b"new"] {
+            let ops = [
+                FileOp::Unlink(file.clone()),
+                FileOp::Create(file.clone()),
+                FileOp::WriteAt { file: file.clone(), offset: 0, bytes: Bytes::from_static(content) },
+            ];
+            files.execute(&ops).unwrap();
+            assert_eq!(files.read_at(&file, 0, 10).unwrap(), content);
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)] // every test file uses its part
 
+pub mod ensemble;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -69,6 +71,7 @@ pub fn config(dir: &Path) -> NodeConfig {
             outstanding_max: 1000,
             ensemble: None,
         },
+        peers: None,
         snap_retain_count: 3,
         purge_interval: None,
         workers: Some(2),
@@ -124,6 +127,15 @@ impl Served {
     }
 }
 
+/// A session, unless the server turns everybody away.
+pub fn try_client(server: &Served) -> Option<Client> {
+    let mut client = server.socket();
+    client.send_handshake(SessionId::NONE, None);
+    let response = ConnectResponse::from_bytes(client.frame()?).unwrap();
+    assert!(response.timeout_ms > 0, "{response:?}");
+    Some(client)
+}
+
 /// A reply or an event, undecoded.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -153,6 +165,11 @@ impl Client {
     }
 
     pub fn handshake(&mut self, session: SessionId, password: Option<Bytes>) -> ConnectResponse {
+        self.send_handshake(session, password);
+        ConnectResponse::from_bytes(self.frame().expect("a response")).unwrap()
+    }
+
+    pub fn send_handshake(&mut self, session: SessionId, password: Option<Bytes>) {
         let password = Some(password.unwrap_or_else(|| Bytes::from_static(&[0; 16])));
         let request = ConnectRequest {
             protocol_version: 0,
@@ -165,7 +182,6 @@ impl Client {
         let mut out = BytesMut::new();
         put_frame(&mut out, |out| request.encode(out));
         self.socket.write_all(&out).unwrap();
-        ConnectResponse::from_bytes(self.frame().expect("a response")).unwrap()
     }
 
     /// Sends requests in one go; their xids.

@@ -10,6 +10,8 @@ pub(super) enum Fate {
     Applied,
     /// Accepted, has no effect; the notice gives this reason.
     NoEffect(&'static str),
+    /// Of use in an ensemble only: [`super::ensemble`] reads it, or it has no effect there for this reason.
+    Ensemble(&'static str),
     /// Ignoring it would be unsafe, unless its value is one of `harmless`.
     Refused {
         /// Values (in lower case) that ask for nothing.
@@ -18,7 +20,7 @@ pub(super) enum Fate {
         why: &'static str,
     },
 }
-use Fate::{Applied, NoEffect, Refused};
+use Fate::{Applied, Ensemble, NoEffect, Refused};
 
 /// The name under which a key is known: without `zookeeper.`, and by the name that ZooKeeper's code reads where the
 /// admin guide prints another.
@@ -66,7 +68,13 @@ fn edits(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-const ENSEMBLE: Fate = NoEffect("concerns the servers of an ensemble; one server alone has no use for it");
+const READ: Fate = Ensemble("is read");
+const ALWAYS: Fate = Ensemble("has no effect: the server always does that");
+const LATER: Fate = Ensemble("is not in this version and has no effect");
+const JAVAS: Fate = Ensemble("tunes threads and queues of the Java server that do not exist here");
+const QUORUM_TLS: Fate = Ensemble(
+    "speaks of TLS between servers, which this version does not have and nothing else here asks for",
+);
 const TUNING: Fate = NoEffect("tunes threads and caches of the Java server that do not exist here");
 const NOT_YET: Fate = NoEffect("is not in this version and has no effect");
 const ADMIN: Fate =
@@ -152,15 +160,16 @@ const KEYS: &[(&str, Fate)] = &[
         "dynamicConfigFile",
         Refused {
             harmless: &[],
-            why: "the members of an ensemble stand in that file, and ensembles are not in this version",
+            why: "reconfiguration is not in this version; the members' lines are to stand in zoo.cfg itself",
         },
     ),
     (
         "oraclePath",
-        Refused {
-            harmless: &[],
-            why: "an oracle decides for half an ensemble, and ensembles are not in this version",
-        },
+        Refused { harmless: &[], why: "an oracle decides for half an ensemble, and this version asks none" },
+    ),
+    (
+        "quorum.auth.enableSasl",
+        Refused { harmless: OFF, why: "SASL between servers is not in this version; anybody could join" },
     ),
     (
         "sessionRequireClientSASLAuth",
@@ -209,35 +218,40 @@ const KEYS: &[(&str, Fate)] = &[
             why: "this version always creates an empty database where there is none",
         },
     ),
-    // What one server has no use for.
-    ("cnxTimeout", ENSEMBLE),
-    ("commitLogCount", ENSEMBLE),
-    ("connectToLearnerMasterLimit", ENSEMBLE),
-    ("electionPortBindRetry", ENSEMBLE),
-    ("fastleader.maxNotificationInterval", ENSEMBLE),
-    ("fastleader.minNotificationInterval", ENSEMBLE),
-    ("follower.nodelay", ENSEMBLE),
-    ("follower.skipLearnerRequestToNextProcessor", ENSEMBLE),
-    ("forceSnapshotSync", ENSEMBLE),
-    ("forward_learner_requests_to_commit_processor_disabled", ENSEMBLE),
-    ("kerberos.canonicalizeHostNames", ENSEMBLE),
-    ("leaderConnectDelayDuringRetryMs", ENSEMBLE),
-    ("leaderServes", ENSEMBLE),
-    ("localSessionsEnabled", ENSEMBLE),
-    ("localSessionsUpgradingEnabled", ENSEMBLE),
-    ("multiAddress.reachabilityCheckEnabled", ENSEMBLE),
-    ("multiAddress.reachabilityCheckTimeoutMs", ENSEMBLE),
-    ("observerMaster.sizeLimit", ENSEMBLE),
-    ("observerMasterPort", ENSEMBLE),
-    ("peerType", ENSEMBLE),
-    ("portUnification", ENSEMBLE),
-    ("quorumCnxnTimeoutMs", ENSEMBLE),
-    ("quorumListenOnAllIPs", ENSEMBLE),
-    ("reconfigEnabled", ENSEMBLE),
-    ("snapshotSizeFactor", ENSEMBLE),
-    ("sslQuorumReloadCertFiles", ENSEMBLE),
-    ("syncEnabled", ENSEMBLE),
-    ("tcpKeepAlive", ENSEMBLE),
+    // What an ensemble has a use for.
+    ("leader.closeSocketAsync", ALWAYS),
+    ("leader.nodelay", ALWAYS),
+    ("learner.asyncSending", ALWAYS),
+    ("learner.closeSocketAsync", ALWAYS),
+    ("observer.election.DelayMs", READ),
+    ("cnxTimeout", READ),
+    ("commitLogCount", READ),
+    ("connectToLearnerMasterLimit", READ),
+    ("electionPortBindRetry", READ),
+    ("fastleader.maxNotificationInterval", READ),
+    ("fastleader.minNotificationInterval", READ),
+    ("follower.nodelay", ALWAYS),
+    ("follower.skipLearnerRequestToNextProcessor", JAVAS),
+    ("forceSnapshotSync", READ),
+    ("forward_learner_requests_to_commit_processor_disabled", JAVAS),
+    ("kerberos.canonicalizeHostNames", LATER),
+    ("leaderConnectDelayDuringRetryMs", JAVAS),
+    ("leaderServes", READ),
+    ("localSessionsEnabled", LATER),
+    ("localSessionsUpgradingEnabled", LATER),
+    ("multiAddress.reachabilityCheckEnabled", JAVAS),
+    ("multiAddress.reachabilityCheckTimeoutMs", JAVAS),
+    ("observerMaster.sizeLimit", JAVAS),
+    ("observerMasterPort", LATER),
+    ("peerType", READ),
+    ("portUnification", QUORUM_TLS),
+    ("quorumCnxnTimeoutMs", READ),
+    ("quorumListenOnAllIPs", READ),
+    ("reconfigEnabled", LATER),
+    ("snapshotSizeFactor", READ),
+    ("sslQuorumReloadCertFiles", QUORUM_TLS),
+    ("syncEnabled", LATER),
+    ("tcpKeepAlive", READ),
     // Tuning of another machine.
     ("bitHashCacheSize", TUNING),
     ("fips-mode", TLS_ONLY),
@@ -313,21 +327,21 @@ const FAMILIES: &[(&str, Fate)] = &[
     ("connection_throttle_", THROTTLE),
     ("jvm.pause.", NOT_YET),
     ("kerberos.", SASL_ONLY),
-    ("leader.", ENSEMBLE),
-    ("learner.", ENSEMBLE),
-    ("messageTracker.", ENSEMBLE),
+    ("leader.", JAVAS),
+    ("learner.", JAVAS),
+    ("messageTracker.", LATER),
     ("metricsProvider.", METRICS),
     ("netty.", TUNING),
-    ("observer.", ENSEMBLE),
+    ("observer.", JAVAS),
     ("pathStats.", NOT_YET),
-    ("quorum.", ENSEMBLE),
+    ("quorum.", LATER),
     ("request_stale_", THROTTLE),
     ("request_throttle_", THROTTLE),
     ("sasl.", SASL_ONLY),
     ("SASLAuthenticationProvider.", SASL_ONLY),
     ("security.", SASL_ONLY),
     ("ssl.", TLS_ONLY),
-    ("ssl.quorum.", ENSEMBLE),
+    ("ssl.quorum.", QUORUM_TLS),
     ("superUser.", SASL_ONLY),
     ("X509AuthenticationProvider.", TLS_ONLY),
     ("znode.container.", NoEffect("is not in this version: there are no container and TTL nodes to remove")),
@@ -378,7 +392,7 @@ mod tests {
 
     #[test]
     fn the_longest_family_decides() {
-        assert_eq!(fate("ssl.quorum.keyStore.location"), Some(ENSEMBLE));
+        assert_eq!(fate("ssl.quorum.keyStore.location"), Some(QUORUM_TLS));
         assert_eq!(fate("ssl.keyStore.location"), Some(TLS_ONLY));
         assert_eq!(fate("nothing.of.the.kind"), None);
     }

@@ -1,6 +1,7 @@
 //! What an operator wrote, understood: zoo.cfg and `-D` options in, one typed [`ZooCfg`] out, together with everything
-//! that the operator should hear about it. Opens no file but the configuration itself, and starts nothing.
+//! that the operator should hear about it. Opens no file but the configuration itself and `myid`, and starts nothing.
 
+mod ensemble;
 mod keys;
 mod members;
 pub mod properties;
@@ -9,6 +10,7 @@ mod settings;
 mod tests;
 mod zoo_cfg;
 
+pub use ensemble::EnsembleCfg;
 pub use settings::Override;
 pub use zk_core::config::member::{Address, Member, Role};
 pub use zoo_cfg::ZooCfg;
@@ -89,12 +91,20 @@ pub enum ConfigError {
         /// Both settings.
         what: String,
     },
-    /// More servers than one, which this version does not run.
+    /// Server lines, groups and weights that make no ensemble.
     #[error("{file}: {what}")]
     Ensemble {
         /// The file.
         file: String,
-        /// Which servers, and what can be done.
+        /// What is wrong with them together.
+        what: String,
+    },
+    /// The file that says which server this is.
+    #[error("{file}: {what}")]
+    MyId {
+        /// The file.
+        file: String,
+        /// What was expected and found.
         what: String,
     },
     /// A setting that this version cannot honour and that must not be ignored.

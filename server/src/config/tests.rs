@@ -45,9 +45,9 @@ fn fixture(name: &str) -> ZooCfg {
     assert_eq!((cfg.min_session_timeout_ms, cfg.max_session_timeout_ms), (4000, 40_000));
     assert_eq!(cfg.connections_per_address, Some(60));
     assert_eq!(cfg.snap_retain_count, 3);
-    // An ensemble is understood completely, and refused for one reason only.
-    let [ConfigError::Ensemble { what, .. }] = cfg.refusals.as_slice() else { panic!("{:?}", cfg.refusals) };
-    assert!(what.contains(&format!("an ensemble of {} servers", cfg.members.len())), "{what}");
+    assert_eq!(cfg.refusals, []);
+    let members = cfg.ensemble.as_ref().unwrap().config.members().cloned().collect::<Vec<_>>();
+    assert_eq!(members, cfg.members);
     cfg
 }
 
@@ -249,8 +249,8 @@ fn what_would_be_unsafe_to_ignore_is_refused_by_key_and_line() {
         ),
         ("zookeeper.sessionRequireClientSASLAuth=true", "clients would be let in without it"),
         ("enforceQuota=true", "quotas are not in this version"),
-        ("dynamicConfigFile=/x", "ensembles are not in this version"),
-        ("standaloneEnabled=false\nserver.1=h:1:2", "ensembles, even of one server"),
+        ("dynamicConfigFile=/x", "reconfiguration is not in this version"),
+        ("quorum.auth.enableSasl=true", "anybody could join"),
         ("DigestAuthenticationProvider.digestAlg=SHA-256", "only SHA1"),
     ] {
         let cfg = with(line).unwrap();
@@ -274,7 +274,7 @@ fn what_would_be_unsafe_to_ignore_is_refused_by_key_and_line() {
 #[test]
 fn one_server_line_is_a_single_server() {
     let cfg = with("server.1=localhost:2888:3888").unwrap();
-    assert!(!cfg.is_ensemble());
+    assert_eq!(cfg.ensemble, None);
     assert_eq!((cfg.refusals.len(), cfg.client_port), (0, 1));
     assert!(notices(&cfg)[0].ends_with("server.1 is the only server: it runs alone, as Java runs it"));
     let docker = read("dataDir=/d\ntickTime=1\nserver.1=localhost:2888:3888;2199").unwrap();

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zk_core::address::HostPort;
-use zk_core::config::member::{Member, Role};
+use zk_core::config::member::Member;
 use zk_core::disk::Compression;
+use zk_core::ids::Sid;
 use zk_core::wire::limits::JUTE_MAXBUFFER;
 
+use super::ensemble::{self, EnsembleCfg};
 use super::keys::{self, Fate};
 use super::members;
 use super::properties;
@@ -80,6 +82,12 @@ pub struct ZooCfg {
     pub four_letter_words: BTreeSet<String>,
     /// `server.N`, by N.
     pub members: Vec<Member>,
+    /// What the members have in common; `None` if this server runs alone.
+    pub ensemble: Option<EnsembleCfg>,
+    /// `myid`, once it has been [read](Self::identify).
+    pub myid: Option<Sid>,
+    /// Where `clientPort` stands.
+    pub(super) client_port_said: Option<Place>,
     /// What an operator should hear.
     pub notices: Vec<Notice>,
     /// Settings that stand in the way of a start, each with its reason.
@@ -130,9 +138,8 @@ impl ZooCfg {
         read(Settings::gather("command line", vec![], &all), Base::Arguments)
     }
 
-    /// Whether it speaks of more servers than this one.
-    pub fn is_ensemble(&self) -> bool {
-        self.members.len() > 1
+    pub(super) fn tell(&mut self, level: Level, place: Option<Place>, text: impl Into<String>) {
+        self.notices.push(Notice { level, place, text: text.into() });
     }
 
     /// Refuses where data may lie in a directory that only Java's reading of the file names: starting on an empty
@@ -152,10 +159,10 @@ impl ZooCfg {
 }
 
 fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
-    let members = read_members(&mut s)?;
+    let (members, hierarchy) = members::read(&mut s)?;
     let tick_ms = read_tick(&mut s, base)?;
     let (min_session_timeout_ms, max_session_timeout_ms) = read_session_timeouts(&mut s, tick_ms)?;
-    let (client_port, client_host) = read_client_port(&mut s, &members, base)?;
+    let (client_port, client_host, client_port_said) = read_client_port(&mut s, &members, base)?;
     let (data_dir, data_log_dir) = read_dirs(&mut s, base)?;
     let (snap_retain_count, purge_interval) = read_purge(&mut s, base)?;
     let (frame_max, record_max) = read_frame_limits(&mut s)?;
@@ -203,6 +210,9 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
         super_digest: read_super_digest(&mut s)?,
         four_letter_words: read_four_letter_words(&mut s)?,
         members,
+        ensemble: None,
+        myid: None,
+        client_port_said,
         notices: vec![],
         refusals: vec![],
         two_paths: vec![],
@@ -212,8 +222,10 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
     {
         return Err(setting.wrong("3, the only election algorithm there is"));
     }
-    cfg.refusals.extend(refuse_ensemble(&mut s, &cfg.members)?);
-    cfg.refusals.extend(read_rest(&mut s));
+    if forms_ensemble(&mut s, &cfg.members)? {
+        cfg.ensemble = Some(ensemble::read(&mut s, &cfg.members, hierarchy)?);
+    }
+    cfg.refusals.extend(read_rest(&mut s, cfg.ensemble.is_some()));
     cfg.notices = s.notices;
     cfg.two_paths = s.two_paths;
     Ok(cfg)
@@ -261,7 +273,7 @@ fn read_client_port(
     s: &mut Settings,
     members: &[Member],
     base: Base,
-) -> Result<(u16, Option<String>), ConfigError> {
+) -> Result<(u16, Option<String>, Option<Place>), ConfigError> {
     let port = s.number("clientPort", Digits::Decimal, 0..=i64::from(u16::MAX))?;
     let host = s.text("clientPortAddress");
     if let Some(setting) = host.as_ref().filter(|setting| setting.value.is_empty()) {
@@ -281,22 +293,24 @@ fn read_client_port(
         (Some((n, setting)), _) => {
             if n == 0 {
                 let text = "clientPort=0: any free port is taken (Java opens no port at all)";
-                s.tell(Level::Info, Some(setting.place), text);
+                s.tell(Level::Info, Some(setting.place.clone()), text);
             }
-            Ok((as_u16(n), host))
+            Ok((as_u16(n), host, Some(setting.place)))
         }
         (None, Some(member)) => {
-            Ok((member.port, host.or_else(|| (!member.is_wildcard()).then_some(member.host))))
+            Ok((member.port, host.or_else(|| (!member.is_wildcard()).then_some(member.host)), None))
         }
         (None, None) => {
-            if base == Base::File {
+            // In an ensemble the port may stand in the server's own line.
+            let in_lines = !members.is_empty() && members.iter().all(|member| member.client.is_some());
+            if base == Base::File && !in_lines {
                 let text = format!(
                     "{}: clientPort is not set: {SAMPLE_CLIENT_PORT} is taken, as the sample file has it (Java opens no port)",
                     s.source
                 );
                 s.tell(Level::Info, None, text);
             }
-            Ok((SAMPLE_CLIENT_PORT, host))
+            Ok((SAMPLE_CLIENT_PORT, host, None))
         }
     }
 }
@@ -411,93 +425,25 @@ fn read_four_letter_words(s: &mut Settings) -> Result<BTreeSet<String>, ConfigEr
     Ok(words)
 }
 
-fn read_members(s: &mut Settings) -> Result<Vec<Member>, ConfigError> {
-    let (multiple, _) = s.truth("multiAddress.enabled", false)?;
-    let mut members = vec![];
-    for setting in s.take_family("server.", "exits with status 2") {
-        let member = members::parse(&setting)?;
-        if member.addresses.len() > 1 && !multiple {
-            return Err(setting.wrong("one address, as multiAddress.enabled is not true"));
-        }
-        members.push((member, setting));
-    }
-    members.sort_by_key(|(member, _)| member.sid);
-    let voters = members.iter().filter(|(member, _)| member.role == Role::Participant).count();
-    let observer = members.iter().find(|(member, _)| member.role == Role::Observer);
-    if let (0 | 1, Some((member, setting))) = (voters, observer) {
-        let what =
-            format!("server.{} is an observer, but {voters} voting server(s) make no quorum", member.sid.0);
-        return Err(ConfigError::Contradiction { place: setting.place.clone(), what });
-    }
-    if let [(member, setting)] = members.as_slice() {
-        let text = format!("server.{} is the only server: it runs alone, as Java runs it", member.sid.0);
-        s.tell(Level::Info, Some(setting.place.clone()), text);
-    }
-    if voters == 2 {
-        s.tell(
-            Level::Warn,
-            None,
-            "two voting servers: the failure of either stops both; three tolerate one failure",
-        );
-    } else if voters > 2 && voters % 2 == 0 {
-        s.tell(
-            Level::Warn,
-            None,
-            format!("{voters} voting servers tolerate no more failures than {}", voters - 1),
-        );
-    }
-    check_groups(s, &members)?;
-    Ok(members.into_iter().map(|(member, _)| member).collect())
-}
-
-/// `group.G=N:N…` and `weight.N=W`: read so that mistakes are found; there is nothing here yet that votes.
-fn check_groups(s: &mut Settings, members: &[(Member, Setting)]) -> Result<(), ConfigError> {
-    let known = |text: &str| {
-        let sid = text.trim().parse::<i64>().ok();
-        sid.filter(|sid| members.iter().any(|(member, _)| member.sid.0 == *sid))
-    };
-    let mut grouped = BTreeSet::new();
-    for setting in s.take_family("group", "exits with status 2") {
-        for part in setting.value.split(':') {
-            let sid =
-                known(part).ok_or_else(|| setting.wrong("the N of server.N lines, separated by colons"))?;
-            if !grouped.insert(sid) {
-                return Err(setting.wrong(format!("server.{sid} in one group only")));
-            }
-        }
-    }
-    for setting in s.take_family("weight", "exits with status 2") {
-        let of = setting.key.rsplit_once('.').and_then(|(_, sid)| known(sid));
-        if of.is_none() || setting.value.parse::<u32>().is_err() {
-            return Err(setting.wrong("weight.N=W with the N of a server.N line and a whole number W"));
-        }
-    }
-    Ok(())
-}
-
-/// Why this version cannot run what the configuration asks for, if that is an ensemble.
-fn refuse_ensemble(s: &mut Settings, members: &[Member]) -> Result<Option<ConfigError>, ConfigError> {
+/// Whether the members run as an ensemble. One alone does only if `standaloneEnabled=false` says so.
+fn forms_ensemble(s: &mut Settings, members: &[Member]) -> Result<bool, ConfigError> {
     let (standalone, setting) = s.truth("standaloneEnabled", true)?;
-    if let (false, Some(setting)) = (standalone, setting) {
-        let why =
-            "ensembles, even of one server, are not in this version; standaloneEnabled=true serves one alone";
-        return Ok(Some(setting.refuse(why)));
+    match (members, standalone, setting) {
+        ([], false, Some(setting)) => {
+            let what = "standaloneEnabled=false, but there is no server.N line".to_owned();
+            Err(ConfigError::Contradiction { place: setting.place, what })
+        }
+        ([only], true, _) => {
+            let text = format!("server.{} is the only server: it runs alone, as Java runs it", only.sid);
+            s.tell(Level::Info, None, text);
+            Ok(false)
+        }
+        (members, ..) => Ok(!members.is_empty()),
     }
-    if members.len() < 2 {
-        return Ok(None);
-    }
-    let names: Vec<String> = members.iter().map(|member| format!("server.{}", member.sid.0)).collect();
-    let what = format!(
-        "{} make an ensemble of {} servers, which is not in this version; serving alone what was meant for several \
-         would split their data. A file without server.N lines, or with one, runs a single server",
-        names.join(", "),
-        names.len()
-    );
-    Ok(Some(ConfigError::Ensemble { file: s.source.clone(), what }))
 }
 
 /// The last word about every key that nothing above has read; refusals are returned.
-fn read_rest(s: &mut Settings) -> Vec<ConfigError> {
+fn read_rest(s: &mut Settings, in_ensemble: bool) -> Vec<ConfigError> {
     let mut refusals = vec![];
     let mut rest = s.take_rest();
     rest.sort_by_key(|(_, setting)| match &setting.place {
@@ -509,6 +455,10 @@ fn read_rest(s: &mut Settings) -> Vec<ConfigError> {
         match keys::fate(&name) {
             Some(Fate::Applied) => {
                 unreachable!("{name} is in the table of keys that are applied, but nothing reads it")
+            }
+            Some(Fate::Ensemble(there)) => {
+                let why = if in_ensemble { there } else { ALONE };
+                s.tell(Level::Info, Some(place.clone()), format!("{key} {why}"));
             }
             Some(Fate::NoEffect(why)) => s.tell(Level::Info, Some(place.clone()), format!("{key} {why}")),
             Some(Fate::Refused { harmless, why }) => {
@@ -558,13 +508,14 @@ fn kib((n, _): (i64, Setting)) -> u64 {
     u64::try_from(n).unwrap_or(0) << 10
 }
 
+const ALONE: &str = "concerns the servers of an ensemble; one server alone has no use for it";
 const SAMPLE_TICK_MS: u32 = 2000;
 const SAMPLE_INIT_LIMIT: u32 = 10;
 const SAMPLE_SYNC_LIMIT: u32 = 5;
 const SAMPLE_CLIENT_PORT: u16 = 2181;
 const JAVA_TICK_MS: u32 = 3000;
 const RETAIN_LEAST: u32 = 3;
-const ANY: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
+pub(super) const ANY: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 const KIB: std::ops::RangeInclusive<i64> = -1..=(i64::MAX >> 10);
 const FOUR_LETTER_WORDS: [&str; 18] = [
     "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr", "ruok", "srst", "srvr",

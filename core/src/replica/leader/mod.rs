@@ -20,7 +20,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::outbox::Turn;
-use super::role::{ClientService, Leave, PeerFault, Phase, RoleKind, Standing};
+use super::role::{ClientService, LearnerRole, LearnerStanding, Leave, PeerFault, Phase, RoleKind, Standing};
 use super::settings::ReplicaConfig;
 use crate::action::{Action, CloseReason, HangReason};
 use crate::disk::epochs::EpochKind;
@@ -450,6 +450,21 @@ impl Leading {
             State::Broadcast(broadcast) => broadcast.syncs(),
             _ => 0,
         }
+    }
+
+    /// Everybody who follows or observes, by link.
+    pub(super) fn followers(&self) -> Vec<LearnerStanding> {
+        let known = self.learners.iter().filter_map(|(_, learner)| {
+            let who = learner.who()?;
+            let kind = match (who.stream, who.votes) {
+                (Stream::Informs, _) => LearnerRole::Observer,
+                (Stream::Proposals, true) => LearnerRole::Voter,
+                (Stream::Proposals, false) => LearnerRole::NonVotingFollower,
+            };
+            let synced = learner.stage() == Stage::Live && learner.counts_at(self.tick);
+            Some(LearnerStanding { sid: who.sid, role: kind, synced })
+        });
+        known.collect()
     }
 
     pub(super) fn sessions(&self) -> Vec<SessionInfo> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use zk_core::ids::SessionId;
+use zk_core::replica::RoleKind;
 use zk_core::time::Mono;
 
 use super::date::java_date;
@@ -13,12 +14,10 @@ use crate::shared::Shared;
 
 pub(super) fn dump(shared: &Shared) -> String {
     let mut out = String::from("SessionTracker dump:\n");
-    let sessions = shared.consensus.look(zk_core::replica::Replica::sessions);
-    let mut sets: BTreeMap<Mono, Vec<String>> = BTreeMap::new();
-    for info in &sessions {
-        sets.entry(info.expires_at).or_default().push(format!("{}", info.session));
+    match shared.standing().role {
+        RoleKind::Following | RoleKind::Observing => put_global(shared, &mut out),
+        _ => put_by_end(shared, &mut out),
     }
-    put_sets("Session", &sets, shared, &mut out);
 
     out.push_str("ephemeral nodes dump:\n");
     // The view, so that nobody waits while all paths are put together.
@@ -42,6 +41,27 @@ pub(super) fn dump(shared: &Shared) -> String {
     }
     put_sets("Connections", &sets, shared, &mut out);
     out
+}
+
+/// Sessions by when they end, which only leaders know.
+fn put_by_end(shared: &Shared, out: &mut String) {
+    let sessions = shared.consensus.look(zk_core::replica::Replica::sessions);
+    let mut sets: BTreeMap<Mono, Vec<String>> = BTreeMap::new();
+    for info in &sessions {
+        sets.entry(info.expires_at).or_default().push(format!("{}", info.session));
+    }
+    put_sets("Session", &sets, shared, out);
+}
+
+/// Sessions with their timeouts, as learners know them.
+fn put_global(shared: &Shared, out: &mut String) {
+    let view = shared.gate.enter(Entry::of_this_thread()).view();
+    let mut sessions: Vec<_> = view.sessions().collect();
+    sessions.sort_unstable();
+    let _ = writeln!(out, "Global Sessions({}):", sessions.len());
+    for (session, timeout_ms) in sessions {
+        let _ = writeln!(out, "{session}\t{timeout_ms}ms");
+    }
 }
 
 /// `<kind> Sets (n)/(m):` and each set with the date of its end.

@@ -5,6 +5,11 @@ use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+
+use zk_core::config::member::{Address, Role};
+use zk_core::config::quorum_config::QuorumConfig;
+use zk_core::ids::Sid;
 
 use crate::disk::files::Paths;
 use crate::shared::Shared;
@@ -32,6 +37,21 @@ pub struct Facts {
     pub listen_backlog: Option<u32>,
     /// Keys and values of `envi`, in order.
     pub environment: Vec<(String, String)>,
+    /// `None`: a server alone.
+    pub ensemble: Option<EnsembleFacts>,
+}
+
+/// What `conf` tells of an ensemble.
+#[derive(Clone, Debug)]
+pub struct EnsembleFacts {
+    /// This server.
+    pub me: Sid,
+    /// Ticks.
+    pub init_limit: u32,
+    /// Ticks.
+    pub sync_limit: u32,
+    /// Who belongs to it.
+    pub config: Arc<QuorumConfig>,
 }
 
 pub(super) fn conf(shared: &Shared) -> String {
@@ -53,9 +73,26 @@ pub(super) fn conf(shared: &Shared) -> String {
     line("minSessionTimeout", &facts.min_session_timeout_ms);
     line("maxSessionTimeout", &facts.max_session_timeout_ms);
     line("clientPortListenBacklog", &backlog);
-    // Java's standalone server says 0, though its session ids begin with 1.
-    line("serverId", &0);
+    match &facts.ensemble {
+        // Java's standalone server says 0, though its session ids begin with 1.
+        None => line("serverId", &0),
+        Some(ensemble) => put_ensemble(ensemble, &mut out),
+    }
     out
+}
+
+/// Ends without a newline, as in Java.
+fn put_ensemble(ensemble: &EnsembleFacts, out: &mut String) {
+    let EnsembleFacts { me, init_limit, sync_limit, config } = ensemble;
+    let _ = write!(out, "serverId={me}\ninitLimit={init_limit}\nsyncLimit={sync_limit}\nelectionAlg=3\n");
+    if let Some(member) = config.member(*me) {
+        let observes = u8::from(member.role == Role::Observer);
+        if let Some(Address { quorum_port, election_port, .. }) = member.addresses.first() {
+            let _ = write!(out, "electionPort={election_port}\nquorumPort={quorum_port}\n");
+        }
+        let _ = writeln!(out, "peerType={observes}");
+    }
+    let _ = write!(out, "membership: \n{config}");
 }
 
 pub(super) fn envi(shared: &Shared) -> String {

@@ -1,4 +1,4 @@
-//! `mntr`: every number that has a meaning in one server alone, under Java's name. Order is of no account (in Java it is a
+//! `mntr`: every number that has a meaning here, under Java's name. Order is of no account (in Java it is a
 //! hash map's), but version and state come first.
 
 use std::fmt::{Display, Write};
@@ -6,10 +6,11 @@ use std::fs;
 use std::sync::atomic::Ordering;
 
 use zk_core::front::Watches;
-use zk_core::replica::Replica;
+use zk_core::replica::{LearnerRole, Replica, RoleKind};
 use zk_core::watch::SHARDS;
 
-use super::number::mean;
+use super::mode;
+use super::number::{mean, or_minus_one};
 use crate::gate::Entry;
 use crate::metrics::Summary;
 use crate::shared::Shared;
@@ -17,11 +18,59 @@ use crate::shared::Shared;
 pub(super) fn mntr(shared: &Shared) -> String {
     let mut out = Lines(String::new());
     out.put("version", &shared.facts.version);
-    out.put("server_state", "standalone");
+    let role = shared.standing().role;
+    out.put("server_state", mode(role));
+    if role != RoleKind::Standalone {
+        put_ensemble(shared, role, &mut out);
+    }
     put_gauges(shared, &mut out);
     put_counters(shared, &mut out);
     put_summaries(shared, &mut out);
     out.0
+}
+
+/// What members of an ensemble have to tell besides.
+fn put_ensemble(shared: &Shared, role: RoleKind, out: &mut Lines) {
+    let metrics = &shared.metrics.ensemble;
+    out.put(
+        "peer_state",
+        match role {
+            RoleKind::Leading => "leading - broadcast",
+            RoleKind::Observing => "observing - broadcast",
+            _ => "following - broadcast",
+        },
+    );
+    let config = shared.facts.ensemble.as_ref().map(|ensemble| &ensemble.config);
+    out.put("quorum_size", config.map_or(0, |config| config.voters().count()));
+    out.put("looking_count", metrics.looking.get());
+    out.put("proposal_count", metrics.proposals.get());
+    out.put("commit_count", metrics.commits.get());
+    out.put("learner_proposal_received_count", metrics.learner_proposals.get());
+    out.put("learner_commit_received_count", metrics.learner_commits.get());
+    out.put("diff_count", metrics.diffs.get());
+    out.put("snap_count", metrics.snaps.get());
+    let election = metrics.election.lock().clone();
+    out.put_summary("election_time", &election.took, 1);
+    out.put_summary("unavailable_time", &metrics.unavailable.lock().clone(), 1);
+    if role == RoleKind::Leading {
+        let since = election.serves_since.map_or(0, |since| shared.clock.mono().since(since));
+        out.put("leader_uptime", since / 1_000_000);
+        put_learners(shared, out);
+        let sizes = *metrics.sizes.lock();
+        out.put("last_proposal_size", or_minus_one(sizes.last));
+        out.put("min_proposal_size", or_minus_one(sizes.min));
+        out.put("max_proposal_size", or_minus_one(sizes.max));
+    }
+}
+
+fn put_learners(shared: &Shared, out: &mut Lines) {
+    let (learners, syncs) = shared.consensus.look(|replica| (replica.learners(), replica.pending_syncs()));
+    let synced = |role| learners.iter().filter(|learner| learner.synced && learner.role == role).count();
+    out.put("learners", learners.len());
+    out.put("synced_followers", synced(LearnerRole::Voter));
+    out.put("synced_non_voting_followers", synced(LearnerRole::NonVotingFollower));
+    out.put("synced_observers", synced(LearnerRole::Observer));
+    out.put("pending_syncs", syncs);
 }
 
 fn put_gauges(shared: &Shared, out: &mut Lines) {
@@ -111,11 +160,6 @@ impl Lines {
             }
         }
     }
-}
-
-/// Java says -1 before the first.
-fn or_minus_one(size: u64) -> i64 {
-    if size == 0 { -1 } else { size as i64 }
 }
 
 /// -1 where the system does not tell.

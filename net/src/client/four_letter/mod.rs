@@ -9,7 +9,8 @@ mod number;
 mod stats;
 mod watches;
 
-pub use facts::Facts;
+pub use facts::{EnsembleFacts, Facts};
+use zk_core::replica::RoleKind;
 
 use crate::shared::Shared;
 
@@ -85,18 +86,15 @@ pub(super) fn answer(shared: &Shared, word: Word, behind: &[u8]) -> Option<Strin
     if !shared.facts.whitelist.contains(word.name()) {
         return Some(format!("{} is not executed because it is not in the whitelist.\n", word.name()));
     }
+    if !shared.serves() {
+        return without_service(shared, word, behind);
+    }
     Some(match word {
-        Word::Ruok => "imok".to_owned(),
         Word::Isro => "rw".to_owned(),
-        Word::Gtmk => shared.trace_mask().to_string(),
-        Word::Stmk => {
-            let mask = i64::from_be_bytes(*behind.first_chunk()?);
-            shared.set_trace_mask(mask);
-            mask.to_string()
+        Word::Ruok | Word::Gtmk | Word::Stmk | Word::TelnetClose | Word::Envi => {
+            return always(shared, word, behind);
         }
-        Word::TelnetClose => String::new(),
         Word::Conf => facts::conf(shared),
-        Word::Envi => facts::envi(shared),
         Word::Dirs => facts::dirs(shared),
         Word::Srvr => stats::srvr(shared),
         Word::Stat => stats::stat(shared),
@@ -110,4 +108,41 @@ pub(super) fn answer(shared: &Shared, word: Word, behind: &[u8]) -> Option<Strin
         Word::Wchp => watches::wchp(shared),
         Word::Mntr => mntr::mntr(shared),
     })
+}
+
+/// What a server that has no leader answers.
+fn without_service(shared: &Shared, word: Word, behind: &[u8]) -> Option<String> {
+    const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
+    match word {
+        Word::Ruok | Word::Gtmk | Word::Stmk | Word::TelnetClose | Word::Envi => always(shared, word, behind),
+        Word::Isro => Some("null".to_owned()),
+        Word::Hash => Some(NOT_SERVING.to_owned()),
+        _ => Some(format!("{NOT_SERVING}\n")),
+    }
+}
+
+/// What does not depend on whether there is a leader.
+fn always(shared: &Shared, word: Word, behind: &[u8]) -> Option<String> {
+    Some(match word {
+        Word::Gtmk => shared.trace_mask().to_string(),
+        Word::Stmk => {
+            let mask = i64::from_be_bytes(*behind.first_chunk()?);
+            shared.set_trace_mask(mask);
+            mask.to_string()
+        }
+        Word::TelnetClose => String::new(),
+        Word::Envi => facts::envi(shared),
+        _ => "imok".to_owned(),
+    })
+}
+
+/// What a server that serves is called.
+pub(super) const fn mode(role: RoleKind) -> &'static str {
+    match role {
+        RoleKind::Standalone => "standalone",
+        RoleKind::Leading => "leader",
+        RoleKind::Following => "follower",
+        RoleKind::Observing => "observer",
+        RoleKind::Looking => "looking",
+    }
 }

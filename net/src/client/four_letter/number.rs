@@ -10,6 +10,11 @@ pub(super) fn mean(sum: u64, count: u64, unit: u64) -> String {
     format!("{}.{}", scaled / 10_000, if decimals.is_empty() { "0" } else { decimals })
 }
 
+/// Java says -1 before the first.
+pub(super) fn or_minus_one(size: u64) -> i64 {
+    if size == 0 { -1 } else { size as i64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::mean;

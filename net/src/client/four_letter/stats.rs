@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 
 use zk_core::front::connection::ConnectionStats;
 use zk_core::ids::SessionId;
+use zk_core::replica::RoleKind;
 
-use super::number::mean;
+use super::mode;
+use super::number::{mean, or_minus_one};
 use crate::client::Client;
 use crate::gate::Entry;
 use crate::shared::Shared;
@@ -61,16 +63,24 @@ fn counts(shared: &Shared) -> String {
     };
     let outstanding = shared.consensus.look(zk_core::replica::Replica::outstanding);
     let latency = &served.stats;
-    format!(
+    let role = shared.standing().role;
+    let mut out = format!(
         "Latency min/avg/max: {}/{}/{}\nReceived: {}\nSent: {}\nConnections: {}\nOutstanding: {outstanding}\n\
-         Zxid: {zxid}\nMode: standalone\nNode count: {nodes}\n",
+         Zxid: {zxid}\nMode: {}\nNode count: {nodes}\n",
         latency.min / 1000,
         mean(latency.sum, latency.count, 1000),
         latency.max / 1000,
         served.stats_received,
         served.stats_sent,
         shared.table.len(),
-    )
+        mode(role),
+    );
+    if role == RoleKind::Leading {
+        let sizes = *shared.metrics.ensemble.sizes.lock();
+        let [last, min, max] = [sizes.last, sizes.min, sizes.max].map(or_minus_one);
+        let _ = writeln!(out, "Proposal sizes last/min/max: {last}/{min}/{max}");
+    }
+    out
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

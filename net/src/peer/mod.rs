@@ -1,0 +1,336 @@
+//! The ports between servers: sockets and bytes. Who dials whom, which link is kept and what is said on it is decided by
+//! [`zk_core::replica`]; what bytes mean by [`zk_core::peer`].
+
+mod dial;
+mod election_link;
+pub mod metrics;
+mod ports;
+pub(crate) mod quorum_link;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tracing::{debug, info, warn};
+use zk_core::action::HangReason;
+use zk_core::config::quorum_config::QuorumConfig;
+use zk_core::election::links;
+use zk_core::ids::{LinkId, Sid};
+use zk_core::input::{Input, LinkEvent};
+use zk_core::peer::quorum_link::QuorumReader;
+use zk_core::tree::TreeView;
+use zk_core::wire::quorum::{QuorumPacket, Sender};
+
+use crate::client::socket;
+use crate::pace::Pace;
+use crate::shared::Shared;
+use quorum_link::{QuorumLink, Task};
+
+/// What the shim needs to know of the ensemble.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// This server.
+    pub me: Sid,
+    /// Where everybody is.
+    pub members: Arc<QuorumConfig>,
+    /// `quorumListenOnAllIPs`.
+    pub listen_on: ListenOn,
+    /// `electionPortBindRetry`.
+    pub bind_retry: BindRetry,
+    /// `cnxTimeout`: how long a dial may take.
+    pub dial_timeout: Duration,
+    /// `tcpKeepAlive`, on the election port.
+    pub keep_alive: KeepAlive,
+    /// The longest payload of a packet and the longest field of a snapshot, bytes.
+    pub data_max: usize,
+}
+
+/// Where the ports between servers are listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenOn {
+    /// The hosts of the own server line.
+    OwnAddresses,
+    /// All addresses of the machine.
+    AllAddresses,
+}
+
+/// How patiently the election port is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindRetry {
+    /// A port in use is tried three times, as Java does; a name that does not resolve yet, or that is no address of this
+    /// machine yet, again and again.
+    UnlessInUse,
+    /// So many times.
+    Tries(u32),
+    /// Again and again.
+    Forever,
+}
+
+impl BindRetry {
+    const JAVA: u32 = 3;
+}
+
+/// Whether the system probes silent connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// Connections to the quorum port that have not said anything; the one that has waited longest makes room for another.
+const UNNAMED_MAX: usize = 64;
+
+/// The other servers, as this one reaches them.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    config: PeerConfig,
+    runtime: Handle,
+    hash_seed: u64,
+    election: Mutex<HashMap<links::LinkId, election_link::Commands>>,
+    quorum: Mutex<BTreeMap<LinkId, Arc<QuorumLink>>>,
+    /// Dials of the quorum port that are under way.
+    dials: Mutex<HashMap<LinkId, AbortHandle>>,
+    accepted: AtomicU64,
+    leading: Mutex<Option<AbortHandle>>,
+    /// Links wait for this before they read on.
+    relief: Notify,
+    complaints: Mutex<Pace>,
+    /// Who could not be reached when it was tried last.
+    missing: Mutex<BTreeMap<Sid, Pace>>,
+}
+
+/// The election port, taken before the server is there to listen.
+#[derive(Debug)]
+pub(crate) struct ElectionPort(Vec<socket::Bound>);
+
+impl PeerConfig {
+    /// Takes the election port. The error comes with the place.
+    pub(crate) fn take_election_port(&self) -> Result<ElectionPort, (String, io::Error)> {
+        let own = self.members.member(self.me).into_iter().flat_map(|member| member.election_addresses());
+        let places = ports::places(own, self.listen_on);
+        ports::take("election", &places, self.bind_retry).map(ElectionPort)
+    }
+}
+
+impl Peers {
+    pub(crate) fn new(config: PeerConfig, runtime: Handle, hash_seed: u64) -> Self {
+        Self {
+            config,
+            runtime,
+            hash_seed,
+            election: Mutex::default(),
+            quorum: Mutex::default(),
+            dials: Mutex::default(),
+            accepted: AtomicU64::new(0),
+            leading: Mutex::default(),
+            relief: Notify::new(),
+            complaints: Mutex::default(),
+            missing: Mutex::default(),
+        }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.accepted.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A link of the quorum port.
+    pub(crate) fn quorum_link(&self, link: LinkId) -> Option<Arc<QuorumLink>> {
+        self.quorum.lock().get(&link).cloned()
+    }
+
+    fn forget_quorum(&self, link: LinkId) {
+        self.quorum.lock().remove(&link);
+    }
+
+    /// True if all that was said to others is with the system.
+    pub(crate) fn has_said_all(&self) -> bool {
+        self.quorum.lock().values().all(|link| link.is_empty())
+    }
+
+    /// Lets links read again that waited for the disk or the inbox.
+    pub(crate) fn relieve(&self) {
+        self.relief.notify_waiters();
+    }
+
+    /// Returns when there is room for more.
+    async fn relief(&self, shared: &Shared) {
+        loop {
+            let relieved = self.relief.notified();
+            tokio::pin!(relieved);
+            // So that what happens from here on is not missed.
+            relieved.as_mut().enable();
+            if !shared.is_pressed() {
+                return;
+            }
+            relieved.await;
+        }
+    }
+
+    /// A dial of another server got through.
+    fn reached(&self, sid: Sid) {
+        if self.missing.lock().remove(&sid).is_some() {
+            info!(%sid, "server is reached again");
+        }
+    }
+
+    /// It did not. Said now and then: an ensemble without a quorum tells who is missing.
+    fn missed(&self, sid: Sid, port: &'static str, error: &io::Error) {
+        if let Some(more) = self.missing.lock().entry(sid).or_default().complain() {
+            warn!(%sid, port, %error, since_last_time = more, "server cannot be reached");
+        }
+    }
+}
+
+/// What the replica wants done with the ports.
+impl Shared {
+    /// Only a server of an ensemble is asked for its peers.
+    pub(crate) fn peers(&self) -> &Peers {
+        self.peers.as_ref().expect("invariant: a server alone is in no ensemble")
+    }
+
+    /// Listens on the election port, for good.
+    pub(crate) fn listen_for_votes(self: &Arc<Self>, port: ElectionPort) {
+        let accepting = ports::accept_all(Arc::clone(self), port.0, "election", Self::accept_election);
+        self.peers().runtime.spawn(accepting);
+    }
+
+    /// Accepts connections on the quorum port from now on.
+    pub(crate) fn listen_for_learners(self: &Arc<Self>) {
+        let peers = self.peers();
+        let own = peers.config.members.member(peers.config.me).into_iter();
+        let own = own.flat_map(|member| member.quorum_addresses());
+        let places = ports::places(own, peers.config.listen_on);
+        let task = peers.runtime.spawn(ports::lead(Arc::clone(self), places, Self::accept_quorum));
+        if let Some(before) = peers.leading.lock().replace(task.abort_handle()) {
+            before.abort();
+        }
+    }
+
+    /// Accepts none any more.
+    pub(crate) fn ignore_learners(&self) {
+        if let Some(task) = self.peers().leading.lock().take() {
+            task.abort();
+        }
+    }
+
+    fn accept_quorum(self: &Arc<Self>, stream: TcpStream) {
+        let peers = self.peers();
+        peers.make_room();
+        let id = LinkId::Accepted(peers.next_number());
+        if let Err(error) = self.serve_quorum(id, stream, Sender::Learner) {
+            debug!(%error, "a connection broke at once");
+        }
+    }
+
+    /// Opens a connection to a server's quorum port.
+    pub(crate) fn dial_quorum(self: &Arc<Self>, sid: Sid, id: LinkId) {
+        let peers = self.peers();
+        let hosts = peers.config.members.member(sid).into_iter().flat_map(|member| member.quorum_addresses());
+        let hosts: Vec<_> = hosts.collect();
+        let shared = Arc::clone(self);
+        // Held until the dial is noted: it may fail before that.
+        let mut dials = peers.dials.lock();
+        let task = peers.runtime.spawn(async move {
+            let connected = dial::connect(&hosts, shared.peers().config.dial_timeout).await;
+            if let Err(error) = shared.dialled(id, connected) {
+                debug!(%sid, %error, "the leader cannot be reached");
+                shared.hear(&mut vec![Input::Link { link: id, event: LinkEvent::DialFailed }]);
+            }
+        });
+        dials.insert(id, task.abort_handle());
+    }
+
+    /// A dial has ended; an error is to be told.
+    fn dialled(self: &Arc<Self>, id: LinkId, connected: io::Result<TcpStream>) -> io::Result<()> {
+        // Held until the link is there, so that whoever hangs up finds the one or the other.
+        let mut dials = self.peers().dials.lock();
+        match dials.remove(&id) {
+            // Hung up on meanwhile.
+            None => Ok(()),
+            Some(_) => self.serve_quorum(id, connected?, Sender::Leader),
+        }
+    }
+
+    fn serve_quorum(self: &Arc<Self>, id: LinkId, stream: TcpStream, sender: Sender) -> io::Result<()> {
+        let peers = self.peers();
+        let peer = stream.peer_addr()?.to_string();
+        let (read, write) = socket::split(stream)?;
+        let link = Arc::new(QuorumLink::new(id, peer, write));
+        peers.quorum.lock().insert(id, Arc::clone(&link));
+        let reader = QuorumReader::new(sender, peers.config.data_max, peers.hash_seed);
+        peers.runtime.spawn(Task::new(Arc::clone(self), link, read, reader).run());
+        Ok(())
+    }
+
+    /// Waits until all that was said to others is with the system, at most so long.
+    pub(crate) fn say_all(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        while self.peers.as_ref().is_some_and(|peers| !peers.has_said_all()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Queues a packet; the link, which is to be flushed.
+    pub(crate) fn send(&self, link: LinkId, packet: &QuorumPacket) -> Option<Arc<QuorumLink>> {
+        // One that has broken is still to say so.
+        let link = self.peers().quorum_link(link)?;
+        link.put(packet);
+        Some(link)
+    }
+
+    /// Queues a snapshot.
+    pub(crate) fn send_view(&self, link: LinkId, view: &TreeView) -> Option<Arc<QuorumLink>> {
+        let link = self.peers().quorum_link(link)?;
+        link.put_view(view);
+        Some(link)
+    }
+
+    /// Ends a link, or a dial.
+    pub(crate) fn hang_up(&self, id: LinkId, why: &HangReason) {
+        let peers = self.peers();
+        let dial = peers.dials.lock().remove(&id);
+        dial.iter().for_each(AbortHandle::abort);
+        let Some(link) = peers.quorum.lock().remove(&id) else { return };
+        match why {
+            HangReason::RoleLost | HangReason::Replaced => debug!(peer = link.peer, ?why, "hung up"),
+            HangReason::Fault(fault) => {
+                warn!(peer = link.peer, %fault, "a server breaks the protocol: hung up")
+            }
+            why => info!(peer = link.peer, ?why, "hung up"),
+        }
+        link.hang_up();
+    }
+}
+
+impl Peers {
+    /// Somebody connects to the quorum port: of too many that have said nothing the oldest goes.
+    fn make_room(&self) {
+        let quorum = self.quorum.lock();
+        let silent = |(id, link): &(&LinkId, &Arc<QuorumLink>)| {
+            matches!(id, LinkId::Accepted(_)) && !link.greeted.load(Ordering::Acquire)
+        };
+        // Numbers grow.
+        let mut silent = quorum.iter().filter(silent);
+        if silent.clone().count() >= UNNAMED_MAX
+            && let Some((_, oldest)) = silent.next()
+        {
+            oldest.cut();
+            drop(quorum);
+            self.complain(|more| {
+                warn!(
+                    since_last_time = more,
+                    "too many connections to the quorum port say nothing: the oldest goes"
+                );
+            });
+        }
+    }
+}

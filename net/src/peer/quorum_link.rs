@@ -1,0 +1,354 @@
+//! One connection of the quorum port. Any thread may send on it, as on a client's; its task alone reads, and streams the
+//! snapshot behind a SNAP packet, a piece at a time, so that nobody else waits for it and it is never in memory as a whole.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use zk_core::ids::LinkId;
+use zk_core::input::{Input, LinkEvent};
+use zk_core::peer::quorum_link::{Arrival, QuorumReader, SnapshotStream};
+use zk_core::tree::TreeView;
+use zk_core::wire::quorum::QuorumPacket;
+
+use crate::client::outbuf::{Flushed, Outbuf, Wire};
+use crate::client::socket::{ReadHalf, WriteHalf};
+use crate::shared::Shared;
+
+/// Bytes handed to the socket at once, and of a snapshot made at a time.
+const CHUNK: usize = 64 << 10;
+/// A buffer larger than this is given back to the allocator.
+const KEPT_BUFFER: usize = 256 << 10;
+/// Bytes asked of the socket at once.
+const READ: usize = 64 << 10;
+
+/// A link as all threads see it.
+#[derive(Debug)]
+pub(crate) struct QuorumLink {
+    id: LinkId,
+    /// Where the other side is, for messages.
+    pub(super) peer: String,
+    queue: Mutex<Queue>,
+    out: Outbuf,
+    socket: WriteHalf,
+    task: Mutex<Option<Waker>>,
+    rung: AtomicBool,
+    /// The socket is dead, or the link was hung up.
+    dead: AtomicBool,
+    /// Nothing more is to be told of it.
+    hung_up: AtomicBool,
+    /// A packet has come: who it is will be clear.
+    pub(super) greeted: AtomicBool,
+}
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: BytesMut,
+    /// Comes behind `bytes`.
+    snapshot: Option<Snapshot>,
+    /// Comes behind the snapshot.
+    behind: BytesMut,
+}
+
+/// A snapshot on its way.
+#[derive(Debug)]
+struct Snapshot {
+    stream: SnapshotStream,
+    /// Its last piece is made.
+    made: bool,
+}
+
+impl QuorumLink {
+    pub(super) fn new(id: LinkId, peer: String, socket: WriteHalf) -> Self {
+        Self {
+            id,
+            peer,
+            queue: Mutex::default(),
+            out: Outbuf::new(),
+            socket,
+            task: Mutex::new(None),
+            rung: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
+            greeted: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a packet; somebody has to [`flush`](Self::flush).
+    pub(crate) fn put(&self, packet: &QuorumPacket) {
+        let mut queue = self.queue.lock();
+        let Queue { bytes, snapshot, behind } = &mut *queue;
+        packet.encode(if snapshot.is_some() { behind } else { bytes });
+    }
+
+    /// Queues SNAP and the view.
+    pub(crate) fn put_view(&self, view: &TreeView) {
+        let mut queue = self.queue.lock();
+        assert!(queue.snapshot.is_none(), "invariant: a learner is sent one snapshot at a time");
+        QuorumPacket::Snap { zxid: view.last_zxid() }.encode(&mut queue.bytes);
+        queue.snapshot = Some(Snapshot { stream: SnapshotStream::new(view), made: false });
+        drop(queue);
+        self.ring();
+    }
+
+    /// Writes what there is, up to a snapshot.
+    pub(crate) fn flush(&self) {
+        let flushed = self.out.flush(self);
+        self.after_writing(flushed);
+    }
+
+    fn resume(&self) {
+        let flushed = self.out.resume(self);
+        self.after_writing(flushed);
+    }
+
+    fn after_writing(&self, flushed: io::Result<Flushed>) {
+        match flushed {
+            // The next piece of the snapshot is for the task to make, whoever wrote the last one.
+            Ok(Flushed::All) if self.queue.lock().snapshot.is_some() => self.ring(),
+            Ok(Flushed::All | Flushed::ByAnother) => {}
+            // The task has to wait for room.
+            Ok(Flushed::Blocked) => self.ring(),
+            Err(_) => self.cut(),
+        }
+    }
+
+    /// Ends it, and tells nobody.
+    pub(crate) fn hang_up(&self) {
+        self.hung_up.store(true, Ordering::Release);
+        self.cut();
+    }
+
+    /// Ends it.
+    pub(super) fn cut(&self) {
+        self.dead.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// Wakes the task.
+    pub(super) fn ring(&self) {
+        self.rung.store(true, Ordering::Release);
+        let waker = self.task.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// True if all that was to be sent is with the socket.
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.bytes.is_empty() && queue.snapshot.is_none() && !self.out.is_blocked()
+    }
+
+    /// Makes the next piece of a snapshot if everything before it has been written.
+    fn stream(&self) -> Streamed {
+        let mut queue = self.queue.lock();
+        let Queue { bytes, snapshot, behind } = &mut *queue;
+        if !bytes.is_empty() || self.out.is_blocked() {
+            return Streamed::Nothing;
+        }
+        match snapshot {
+            None => Streamed::Nothing,
+            Some(Snapshot { made: true, .. }) => {
+                *snapshot = None;
+                *bytes = std::mem::take(behind);
+                Streamed::All
+            }
+            Some(Snapshot { stream, made }) => {
+                *made = stream.next(CHUNK, bytes);
+                Streamed::Piece
+            }
+        }
+    }
+}
+
+/// What came of [`QuorumLink::stream`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Streamed {
+    /// There is no snapshot, or what is before it has not left yet.
+    Nothing,
+    /// More follows.
+    Piece,
+    /// All of it is with the socket.
+    All,
+}
+
+impl Wire for QuorumLink {
+    fn take(&self) -> BytesMut {
+        let mut queue = self.queue.lock();
+        if queue.bytes.len() > CHUNK {
+            return queue.bytes.split_to(CHUNK);
+        }
+        std::mem::take(&mut queue.bytes)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.try_write(bytes)
+    }
+
+    fn recycle(&self, mut buffer: BytesMut) {
+        if buffer.capacity() == 0 || buffer.capacity() > KEPT_BUFFER {
+            return;
+        }
+        buffer.clear();
+        let mut queue = self.queue.lock();
+        if queue.bytes.capacity() == 0 {
+            queue.bytes = buffer;
+        }
+    }
+}
+
+/// What the task waits for.
+enum Next {
+    Rung,
+    Room,
+    Read(io::Result<usize>),
+}
+
+/// The task of a link.
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    pub(super) link: Arc<QuorumLink>,
+    pub(super) socket: ReadHalf,
+    pub(super) reader: QuorumReader,
+    /// A snapshot is coming in.
+    loading: bool,
+    /// When movement of a snapshot was told last.
+    told: Instant,
+    told_every: Duration,
+    inputs: Vec<Input>,
+}
+
+impl Task {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        link: Arc<QuorumLink>,
+        socket: ReadHalf,
+        reader: QuorumReader,
+    ) -> Self {
+        let told_every = Duration::from_millis(u64::from(shared.facts.tick_ms)) / 4;
+        Self {
+            shared,
+            link,
+            socket,
+            reader,
+            loading: false,
+            told: Instant::now(),
+            told_every,
+            inputs: vec![],
+        }
+    }
+
+    /// Serves the link to its end.
+    pub(super) async fn run(mut self) {
+        self.tell(LinkEvent::Up);
+        let why = match self.serve().await {
+            Ok(why) => why.to_owned(),
+            Err(why) => why,
+        };
+        self.shared.peers().forget_quorum(self.link.id);
+        if !self.link.hung_up.load(Ordering::Acquire) {
+            self.tell(LinkEvent::Down(why));
+        }
+    }
+
+    async fn serve(&mut self) -> Result<&'static str, String> {
+        while !self.link.is_over() {
+            match std::future::poll_fn(|cx| self.poll_next(cx)).await {
+                Next::Rung => {}
+                Next::Room => self.link.resume(),
+                Next::Read(Ok(0)) => return Ok("the other side hung up"),
+                Next::Read(Ok(_)) => self.take_arrivals()?,
+                Next::Read(Err(error)) => return Err(error.to_string()),
+            }
+            self.stream();
+            if self.shared.is_pressed() {
+                self.shared.peers().relief(&self.shared).await;
+            }
+        }
+        Ok("it could not be written to")
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let link = &self.link;
+        {
+            let mut task = link.task.lock();
+            if !task.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *task = Some(cx.waker().clone());
+            }
+        }
+        // After the waker is in its place, so that no ring is lost.
+        if link.rung.swap(false, Ordering::AcqRel) {
+            return Poll::Ready(Next::Rung);
+        }
+        if link.out.is_blocked() && self.socket.poll_room(cx).is_ready() {
+            return Poll::Ready(Next::Room);
+        }
+        if let Poll::Ready(read) = self.socket.poll_read(cx, self.reader.buffer_mut(), READ) {
+            return Poll::Ready(Next::Read(read));
+        }
+        Poll::Pending
+    }
+
+    /// Passes on what came.
+    fn take_arrivals(&mut self) -> Result<(), String> {
+        let fault = loop {
+            match self.reader.next_arrival() {
+                Ok(None) => break None,
+                Ok(Some(Arrival::Packet(packet))) => {
+                    self.link.greeted.store(true, Ordering::Release);
+                    self.loading |= matches!(packet, QuorumPacket::Snap { .. });
+                    self.note(LinkEvent::Packet(packet));
+                }
+                Ok(Some(Arrival::Snapshot { tree, .. })) => {
+                    self.loading = false;
+                    self.note(LinkEvent::Snapshot(tree));
+                }
+                Err(fault) => break Some(fault),
+            }
+        };
+        if self.loading && self.told.elapsed() >= self.told_every {
+            self.moved();
+        }
+        if !self.inputs.is_empty() {
+            self.shared.hear(&mut self.inputs);
+        }
+        fault.map_or(Ok(()), |fault| Err(fault.to_string()))
+    }
+
+    /// Sends the next piece of a snapshot. The next one follows when the task comes by again, after others had their turn.
+    fn stream(&mut self) {
+        let streamed = self.link.stream();
+        if streamed == Streamed::Nothing {
+            return;
+        }
+        self.link.flush();
+        if streamed == Streamed::All || self.told.elapsed() >= self.told_every {
+            self.moved();
+            self.shared.hear(&mut self.inputs);
+        }
+    }
+
+    fn moved(&mut self) {
+        self.told = Instant::now();
+        self.note(LinkEvent::SnapshotMoved);
+    }
+
+    fn note(&mut self, event: LinkEvent) {
+        self.inputs.push(Input::Link { link: self.link.id, event });
+    }
+
+    fn tell(&mut self, event: LinkEvent) {
+        self.note(event);
+        self.shared.hear(&mut self.inputs);
+    }
+}
