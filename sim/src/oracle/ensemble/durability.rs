@@ -90,6 +90,11 @@ impl Machine {
         self.unread = false;
     }
 
+    /// What it may claim in an election: the epoch that it established, and the end of its log, as its disk holds them.
+    pub(super) fn has(&self) -> (i64, Zxid) {
+        (i64::from(self.epochs.current), self.durable)
+    }
+
     fn make_durable(&mut self, upto: Token) {
         while let Some((_, change)) = self.pending.pop_front_if(|(token, _)| *token <= upto) {
             match change {
@@ -233,7 +238,7 @@ impl Ensemble {
         let machine = self.machine(node);
         machine.sick = false;
         machine.part = Part::default();
-        machine.ballot = Ballot::default();
+        machine.ballot.restart();
     }
 
     pub(super) fn check_refusal(&mut self, node: u32) -> Result<(), Violation> {

@@ -18,8 +18,9 @@ pub(super) struct Ballot {
     heard: BTreeSet<Heard>,
     /// It has a role.
     settled: bool,
-    /// Rounds in which it asked for votes, with the least that it had in each: the epoch it established, and the end of its
-    /// log.
+    /// How its last election ended.
+    pub(super) decided: Option<Vote>,
+    /// Rounds in which it voted, with what it had: the epoch it established, and the end of its log.
     had: Vec<(i64, (i64, Zxid))>,
 }
 
@@ -34,21 +35,37 @@ struct Heard {
 }
 
 /// Rounds that are remembered of each server.
-const ROUNDS_MAX: usize = 16;
+const ROUNDS_MAX: usize = 32;
 /// So many votes of one election make it worth to forget those of its earlier rounds.
 const HEARD_MANY: usize = 4096;
 
 impl Ballot {
+    /// Another process: what the last one said may still be under way.
+    pub(super) fn restart(&mut self) {
+        *self = Self { had: std::mem::take(&mut self.had), ..Self::default() };
+    }
+
     /// It votes in this round, with this on its disk.
     fn asks(&mut self, round: i64, has: (i64, Zxid)) {
-        if let Some((_, had)) = self.had.iter_mut().rev().find(|(asked, _)| *asked == round) {
-            *had = has.min(*had);
+        if self.had.contains(&(round, has)) {
             return;
         }
         if self.had.len() == ROUNDS_MAX {
             self.had.remove(0);
         }
         self.had.push((round, has));
+    }
+
+    /// Whether it had this when it voted in that round; none if that is not remembered. Rounds come again: who joins an
+    /// ensemble takes over the round in which that was elected.
+    pub(super) fn had(&self, round: i64, claimed: (i64, Zxid)) -> Option<bool> {
+        let mut of_round = self.had.iter().filter(|(asked, _)| *asked == round).peekable();
+        of_round.peek().is_some().then(|| of_round.any(|(_, had)| *had == claimed))
+    }
+
+    /// The least that it had when it voted in that round.
+    fn had_least(&self, round: i64) -> Option<(i64, Zxid)> {
+        self.had.iter().filter(|(asked, _)| *asked == round).map(|(_, had)| *had).min()
     }
 }
 
@@ -77,7 +94,7 @@ impl Ensemble {
     /// A server has taken a step.
     pub(super) fn elects_on(&mut self, node: u32, election: &Election) -> Result<(), Violation> {
         let machine = self.machine(node);
-        let has = (i64::from(machine.epochs.current), machine.last);
+        let has = machine.has();
         let ballot = &mut machine.ballot;
         let before = ballot.stand.take();
         match (election.state(), election.proposal()) {
@@ -94,8 +111,9 @@ impl Ensemble {
                 });
             }
             (PeerState::Looking, None) => ballot.settled = false,
-            _ if ballot.settled => {}
+            _ if ballot.settled => ballot.decided = election.current_vote().map(|(vote, _)| vote),
             _ => {
+                ballot.decided = election.current_vote().map(|(vote, _)| vote);
                 let judged = self.check_decision(node, before, election);
                 let ballot = &mut self.machine(node).ballot;
                 ballot.settled = true;
@@ -134,14 +152,16 @@ impl Ensemble {
             if quorum(&|sid| decided.by_votes(sid) && self.had(sid, round).is_none_or(|had| had <= claimed)) {
                 return Ok(());
             }
-            if !decided.leads() {
+            // Who has no vote is told how the last election ended, by servers that are in the next one already (quorum
+            // protocol A5): it may go behind a leader of the past, who will not be there.
+            if !decided.leads() && self.quorums.is_voter(machine.sid) {
                 return broken(Invariant::I12, "those who voted for it had more");
             }
         }
         if !in_round && !quorum(&|sid| decided.in_epoch(sid)) {
             return broken(Invariant::I11, "no quorum supports it, in one round or one established epoch");
         }
-        if !decided.leads() && vote.leader != machine.sid {
+        if !decided.leads() && vote.leader != machine.sid && self.quorums.is_voter(machine.sid) {
             return broken(Invariant::I11, "the leader itself never said that it leads");
         }
         Ok(())
@@ -150,7 +170,7 @@ impl Ensemble {
     /// What a server had when it voted in that round.
     fn had(&self, sid: Sid, round: i64) -> Option<(i64, Zxid)> {
         let machine = self.machines.values().find(|machine| machine.sid == sid)?;
-        machine.ballot.had.iter().rev().find(|(asked, _)| *asked == round).map(|(_, had)| *had)
+        machine.ballot.had_least(round)
     }
 }
 

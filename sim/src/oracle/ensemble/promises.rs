@@ -122,13 +122,20 @@ impl Ensemble {
     pub(super) fn voting(&self, node: u32, vote: &Notification) -> Result<(), Violation> {
         let machine = &self.machines[&node];
         ensure(!machine.sick, Invariant::I19, || "votes after an fsync failed".to_owned())?;
-        if vote.state != PeerState::Looking || vote.vote.leader != machine.sid {
+        // Servers without a vote are told how the last election ended, by those that are in the next one, too.
+        let repeats = machine.ballot.decided == Some(vote.vote);
+        if vote.state != PeerState::Looking || vote.vote.leader != machine.sid || repeats {
             return Ok(());
         }
         let claimed = (vote.vote.peer_epoch, vote.vote.zxid);
-        let durable = (i64::from(machine.epochs.current), machine.durable);
-        ensure(claimed == durable, Invariant::I17, || {
-            format!("asks for votes for epoch and zxid {claimed:?}; its disk holds {durable:?}")
+        // A link that comes anew repeats the last vote, which may be of an earlier round.
+        let had = machine.ballot.had(vote.round, claimed).unwrap_or_else(|| claimed == machine.has());
+        ensure(had, Invariant::I17, || {
+            format!(
+                "asks in round {} for votes for epoch and zxid {claimed:?}; its disk holds {:?}",
+                vote.round,
+                machine.has()
+            )
         })
     }
 

@@ -209,7 +209,7 @@ impl Ensemble {
 
     fn establishes(&mut self, node: u32, epoch: u32, zxid: Zxid) -> Result<(), Violation> {
         let machine = &self.machines[&node];
-        let (sid, part) = (machine.sid, &machine.part);
+        let part = &machine.part;
         rule(part.phase == Phase::Synchronization && machine.epochs.current == epoch, "establish", || {
             format!("epoch {epoch} in {:?}; its disk holds {:?}", part.phase, machine.epochs)
         })?;
@@ -219,7 +219,7 @@ impl Ensemble {
             rule(own && part.proposed == Some(epoch), "establish", || {
                 format!("epoch {epoch} at {zxid}; it leads {:?} from {led:?} on", part.proposed)
             })?;
-            self.check_taken_over(sid, node)?;
+            self.check_taken_over(node, epoch)?;
             self.leaders.entry(epoch).and_modify(|led| led.established = true);
         } else {
             rule(led.is_some_and(|led| led.established) && part.taken == Some(zxid), "establish", || {
@@ -231,11 +231,13 @@ impl Ensemble {
     }
 
     /// A quorum has taken over the leader's history.
-    fn check_taken_over(&self, sid: Sid, node: u32) -> Result<(), Violation> {
-        let acks = &self.machines[&node].part.leader_acks;
-        let took = |other: Sid| other == sid || acks.contains(&other);
+    fn check_taken_over(&self, node: u32, epoch: u32) -> Result<(), Violation> {
+        let leader = &self.machines[&node];
+        let acks = &leader.part.leader_acks;
+        let own = (leader.epochs.current == epoch).then_some(leader.sid);
+        let took = |sid: Sid| own == Some(sid) || acks.contains(&sid);
         rule(self.quorums.contains_quorum(took), "establish", || {
-            format!("its history was taken over by {acks:?}, with itself no quorum")
+            format!("its history was taken over by {acks:?} and {own:?}, no quorum")
         })
     }
 }
@@ -315,7 +317,10 @@ impl Ensemble {
                 format!("a learner commits {zxid}; through {} its leaders did", self.committed)
             });
         }
-        if machine.part.established { Ok(()) } else { self.check_taken_over(machine.sid, node) }
+        match machine.part.proposed {
+            Some(epoch) if !machine.part.established => self.check_taken_over(node, epoch),
+            _ => Ok(()),
+        }
     }
 }
 
