@@ -1,0 +1,207 @@
+//! Ensembles of real processes. Every member, ours or Apache's, reads the same zoo.cfg over the same dataDir, so that one
+//! kind can take the other's place between an end and a start.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::java::class_path;
+use crate::port;
+use crate::process::{Process, four_letter, wait_until};
+use crate::zoarium::{Profile, binary_of};
+
+/// Whose server a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Ours.
+    Zoarium(Profile),
+    /// Apache's.
+    Java,
+}
+
+/// Whether a member votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It votes.
+    Voter,
+    /// It does not.
+    Observer,
+}
+
+/// A server of an ensemble, which runs or does not.
+#[derive(Debug)]
+pub struct Member {
+    /// Its number: N of `server.N`.
+    pub sid: u32,
+    /// Whose server starts next.
+    pub kind: Kind,
+    /// Where zoo.cfg, data and logs are.
+    pub dir: PathBuf,
+    /// Client port.
+    pub port: u16,
+    process: Option<Process>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Ensemble {
+    /// In the order of their numbers, from 1.
+    pub members: Vec<Member>,
+    jvm: Vec<String>,
+}
+
+impl Ensemble {
+    /// Writes the configurations of an ensemble, with these further lines in each; nothing is started.
+    pub fn new(dir: &Path, kinds: &[(Kind, Part)], lines: &str) -> Result<Self> {
+        let mut servers = String::new();
+        for (at, (_, part)) in kinds.iter().enumerate() {
+            let role = if *part == Part::Observer { ":observer" } else { "" };
+            writeln!(servers, "server.{}=127.0.0.1:{}:{}{role}", at + 1, port::free()?, port::free()?)?;
+        }
+        let mut members = Vec::new();
+        for (sid, (kind, part)) in (1..).zip(kinds) {
+            let (dir, port) = (dir.join(sid.to_string()), port::free()?);
+            fs::create_dir_all(dir.join("data"))?;
+            fs::write(dir.join("data/myid"), format!("{sid}\n"))?;
+            let peer_type = if *part == Part::Observer { "peerType=observer\n" } else { "" };
+            let config = format!(
+                "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}/data\nclientPort={port}\n\
+                 clientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n\
+                 4lw.commands.whitelist=*\n{peer_type}{servers}{lines}",
+                dir.display()
+            );
+            fs::write(dir.join("zoo.cfg"), config)?;
+            members.push(Member { sid, kind: *kind, dir, port, process: None });
+        }
+        Ok(Self { members, jvm: vec!["-Xmx512m".into()] })
+    }
+
+    /// Gives the JVM other options.
+    #[must_use]
+    pub fn with_jvm(mut self, options: &[&str]) -> Self {
+        self.jvm = options.iter().map(|option| (*option).to_owned()).collect();
+        self
+    }
+
+    /// Starts all that do not run, and waits until each of them serves; the leader's number.
+    pub fn start(&mut self) -> Result<u32> {
+        for sid in 1..=self.members.len() as u32 {
+            if self.member(sid)?.process.is_none() {
+                self.launch(sid)?;
+            }
+        }
+        self.wait_serving()
+    }
+
+    /// Starts one, and waits for nothing.
+    pub fn launch(&mut self, sid: u32) -> Result<()> {
+        let jvm = self.jvm.clone();
+        let member = self.member_mut(sid)?;
+        ensure!(member.process.is_none(), "server {sid} runs already");
+        let config = member.dir.join("zoo.cfg");
+        let command = match member.kind {
+            Kind::Zoarium(profile) => {
+                let mut command = Command::new(binary_of(profile)?);
+                command.arg(config);
+                command
+            }
+            Kind::Java => {
+                let mut command = Command::new("java");
+                command.args(&jvm).args(["-cp", class_path()?]);
+                command.args(["-Dzookeeper.log.dir=/tmp", "-Dlog4j.rootLogger=INFO,CONSOLE"]);
+                command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(config);
+                command
+            }
+        };
+        member.process = Some(Process::start(command, &member.dir.join("server.log"))?);
+        Ok(())
+    }
+
+    /// Waits until every member that runs serves clients, one of them as leader; that one's number.
+    pub fn wait_serving(&mut self) -> Result<u32> {
+        for member in self.members.iter_mut().filter(|member| member.process.is_some()) {
+            let port = member.port;
+            member.process()?.wait_serving(port).with_context(|| format!("server {}", member.sid))?;
+        }
+        let mut leader = None;
+        wait_until("one of the servers leads", || {
+            leader = self.leader();
+            Ok(leader.is_some())
+        })?;
+        leader.context("waited for it")
+    }
+
+    /// The number of the member that says it leads.
+    pub fn leader(&self) -> Option<u32> {
+        self.members.iter().find(|member| member.mode().as_deref() == Some("leader")).map(|member| member.sid)
+    }
+
+    /// `kill -9`.
+    pub fn kill_nine(&mut self, sid: u32) -> Result<()> {
+        self.member_mut(sid)?.process.take().context("it runs")?.kill_nine()
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(&mut self, sid: u32) -> Result<()> {
+        self.member_mut(sid)?.process.take().context("it runs")?.terminate()?;
+        Ok(())
+    }
+
+    /// Ends all that run, as an operator would.
+    pub fn stop(mut self) -> Result<()> {
+        for member in &mut self.members {
+            if let Some(mut process) = member.process.take() {
+                process.terminate()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All client addresses: `HOST:PORT,…`.
+    pub fn addresses(&self) -> String {
+        self.members.iter().map(Member::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// The member with this number.
+    pub fn member(&self, sid: u32) -> Result<&Member> {
+        self.members.get(sid as usize - 1).with_context(|| format!("there is no server {sid}"))
+    }
+
+    /// The same, to be changed.
+    pub fn member_mut(&mut self, sid: u32) -> Result<&mut Member> {
+        self.members.get_mut(sid as usize - 1).with_context(|| format!("there is no server {sid}"))
+    }
+}
+
+impl Member {
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The running process.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        let sid = self.sid;
+        self.process.as_mut().with_context(|| format!("server {sid} does not run"))
+    }
+
+    /// Its process, if it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// What `srvr` calls its Mode; none while it serves nobody.
+    pub fn mode(&self) -> Option<String> {
+        self.process.as_ref()?;
+        let answer = four_letter(self.port, "srvr").ok()?;
+        answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+    }
+
+    /// What it has printed, over all its starts.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.dir.join("server.log")).unwrap_or_else(|error| format!("(no log: {error})"))
+    }
+}
