@@ -9,14 +9,13 @@ use zk_core::text::Text;
 use zk_core::time::WallMs;
 use zk_core::tree::{ApplyMode, Tree};
 use zk_core::wire::client::{
-    CreateRequest, CreateResponse, DeleteRequest, ExistsRequest, GetChildrenRequest, GetDataRequest,
-    SetWatches, SyncRequest,
+    CreateRequest, CreateResponse, DeleteRequest, ExistsRequest, GetDataRequest, SetWatches, SyncRequest,
 };
 use zk_core::wire::records::Acl;
 use zk_core::wire::reply::Reply;
 use zk_core::wire::request::{MultiOp, Request};
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnDigest, TxnHeader};
-use zk_sim::oracle::{Asking, ClientId, Commits, Histories, Invariant, Ledger, Seen, Violation, event};
+use zk_sim::oracle::{ClientId, Commits, Histories, Invariant, Ledger, Seen, Violation, event};
 use zk_sim::run::{Options, Runner, Verdict, run};
 use zk_sim::scenario::Scenario;
 
@@ -118,6 +117,21 @@ fn i03_something_else_than_was_asked_is_committed() {
     let mut story = Story::new();
     let xid = story.ask(Request::Delete(DeleteRequest { path: "/none".into(), version: -1 }));
     breaks(Invariant::I03, story.commit(xid, TxnBody::Error { err: -103 }));
+}
+
+#[test]
+fn i03_a_write_is_refused_as_moved_or_expired_though_its_session_lives_here() {
+    for err in [-118, -112] {
+        let mut story = Story::new();
+        let xid = story.ask(Request::Create(create_request("/a")));
+        breaks(Invariant::I03, story.commit(xid, TxnBody::Error { err }));
+    }
+    let mut story = Story::new();
+    let xid = story.ask(Request::Create(create_request("/a")));
+    story.see(Seen::Lost).unwrap();
+    story.commit(xid, TxnBody::Error { err: -118 }).expect("the client may be elsewhere");
+    story.commit(0, TxnBody::CloseSession { paths: Some(vec![]) }).unwrap();
+    story.commit(9, TxnBody::Error { err: -112 }).expect("its session is closed");
 }
 
 #[test]
@@ -289,8 +303,6 @@ fn i36_a_reconnect_does_not_tell_what_was_missed() {
         SetWatches { relative_zxid: Zxid(1), data: list(&[]), exist: list(&["/a"]), child: list(&[]) };
     let xid = story.ask(Request::SetWatches(again));
     breaks(Invariant::I36, story.reply(xid, 2, 0, Some(Reply::Empty)));
-    let _ = GetChildrenRequest { path: "/".into(), watch: true };
-    let _ = Asking { request: Arc::new(Request::Ping), identities: [].into() };
 }
 
 const LOAD: &str = "duration = \"3s\"\n[[workload]]\nclients = 3\nrate = \"50/s\"\n";

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use zk_core::error::OpError;
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::tree::{Tree, TxnResult};
 use zk_core::wire::records::Id;
@@ -20,6 +21,8 @@ pub struct Asking {
     pub request: Arc<Request>,
     /// By whom.
     pub identities: Arc<[Id]>,
+    /// The connection that it was asked on has ended: its session may have moved to another server before it arrives.
+    pub left: bool,
 }
 
 /// One commit.
@@ -111,6 +114,14 @@ impl Commits {
         self.asking.insert((session, xid), asking);
     }
 
+    /// The connection of a session ended: what it asked on it and never heard of may be refused, as the session may be
+    /// elsewhere by the time.
+    pub fn leave(&mut self, session: SessionId) {
+        for (_, asking) in self.asking.range_mut((session, i32::MIN)..=(session, i32::MAX)) {
+            asking.left = true;
+        }
+    }
+
     /// The outcome of a request, if it was committed; forgets it.
     pub fn take_outcome(&mut self, session: SessionId, xid: i32) -> Option<&Committed> {
         self.asking.remove(&(session, xid));
@@ -174,6 +185,10 @@ impl Commits {
                 format!("{} is given out twice", header.session)
             });
         }
+        if life.is_some_and(|life| life.closed.is_some()) && is_refusal(txn, OpError::SessionExpired) {
+            // A server passed on what its client had asked before the close.
+            return Ok(());
+        }
         ensure(
             life.is_some_and(|life| life.closed.is_none()) || self.is_orphans_close(txn),
             Invariant::I26,
@@ -196,6 +211,9 @@ impl Commits {
                 }),
             };
         };
+        if asking.left && is_refusal(txn, OpError::SessionMoved) {
+            return Ok(());
+        }
         self.expect(txn, &asking.request, &asking.identities)
     }
 
@@ -303,4 +321,8 @@ impl Commits {
         }
         Ok(())
     }
+}
+
+fn is_refusal(txn: &Txn, error: OpError) -> bool {
+    txn.body == TxnBody::Error { err: error.code() }
 }

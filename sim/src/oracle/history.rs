@@ -105,7 +105,8 @@ impl Histories {
             Seen::Asked { xid, request } => {
                 let identities = Arc::clone(&history.identities);
                 if is_write(&request) {
-                    commits.ask(history.session, xid, Asking { request: Arc::clone(&request), identities });
+                    let request = Arc::clone(&request);
+                    commits.ask(history.session, xid, Asking { request, identities, left: false });
                 }
                 history.waiting.push_back(Waiting { xid, request, floor: *done });
                 Ok(())
@@ -119,6 +120,7 @@ impl Histories {
                 history.watching.heard(zxid, kind, path).map_err(|v| with(v, &told))
             }
             Seen::Lost => {
+                commits.leave(history.session);
                 history.connected = false;
                 history.waiting.clear();
                 history.watching = Watching::default();
