@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zk_sim::crashpoints;
-use zk_sim::faults::EVENTS;
+use zk_sim::node::EVENTS;
 use zk_sim::oracle::Invariant;
 use zk_sim::report;
 use zk_sim::run::{Options, Run, run as run_one};

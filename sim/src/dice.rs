@@ -45,6 +45,12 @@ pub enum Site {
     Selector,
     Restart,
     Shrink,
+    /// Everything about one connection between servers.
+    Wire,
+    /// Which of several servers with one id answers a dial.
+    Twin,
+    /// A bounded world's core and what lies outside of it.
+    Core,
 }
 
 /// The dice of one run.
@@ -88,11 +94,14 @@ impl Dice {
 
     /// An exponentially distributed duration with this mean, cut off at sixteen times of it.
     pub fn exponential(&mut self, site: Site, entity: u32, mean: Duration) -> Duration {
-        let mean = mean.as_nanos() as u64;
-        Duration::from_nanos(
-            ((u128::from(mean) * u128::from(exponential(self.draw(site, entity)))) >> 16) as u64,
-        )
+        exponential_of(self.draw(site, entity), mean)
     }
+}
+
+/// The same from 64 random bits.
+pub fn exponential_of(bits: u64, mean: Duration) -> Duration {
+    let mean = mean.as_nanos() as u64;
+    Duration::from_nanos(((u128::from(mean) * u128::from(exponential(bits))) >> 16) as u64)
 }
 
 /// A decision about one of very many things: no state is kept for it.

@@ -19,5 +19,6 @@ pub mod scenario;
 pub mod setup;
 pub mod sweep;
 pub mod trace;
+pub mod wires;
 pub mod workload;
 pub mod world;

@@ -1,4 +1,5 @@
-//! Byte streams between clients and servers (simulation brief §5.1).
+//! What byte streams are made of, and those between clients and servers (simulation brief §5.1). Those between servers are in
+//! [`crate::wires`].
 //!
 //! A connection is two directions, each strictly first in, first out: no byte overtakes another. What is sent arrives in
 //! chunks cut anywhere, each after a delay. A reset lets a random part of what is under way through, cut anywhere too, and
@@ -7,10 +8,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::clock::Time;
-use crate::dice::{Dice, Site};
+use crate::dice::{self, Dice, Site};
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,12 +49,17 @@ pub struct Delay {
 impl Delay {
     /// Draws one.
     pub fn draw(&self, dice: &mut Dice, site: Site, entity: u32) -> u64 {
+        self.pick(|| dice.draw(site, entity))
+    }
+
+    /// The same from a source of random bits.
+    pub fn pick(&self, mut bits: impl FnMut() -> u64) -> u64 {
         let mut ns = self.min.as_nanos() as u64;
         if !self.mean.is_zero() {
-            ns += dice.exponential(site, entity, self.mean).as_nanos() as u64;
+            ns += dice::exponential_of(bits(), self.mean).as_nanos() as u64;
         }
-        if self.tail_one_in > 0 && dice.chance(site, entity, 1, self.tail_one_in) {
-            ns += dice.below(site, entity, self.tail.as_nanos() as u64);
+        if self.tail_one_in > 0 && dice::scale(bits(), self.tail_one_in) < 1 {
+            ns += dice::scale(bits(), self.tail.as_nanos() as u64);
         }
         ns
     }
@@ -92,11 +98,16 @@ impl Stream {
 
     /// Cuts what is under way: only a part of it arrives, and then the end.
     pub fn reset(&mut self, now: Time, dice: &mut Dice, entity: u32) -> Option<Time> {
+        if self.deaf { None } else { self.cut_off(now, dice.draw(Site::Reset, entity)) }
+    }
+
+    /// The same from 64 random bits.
+    pub fn cut_off(&mut self, now: Time, bits: u64) -> Option<Time> {
         if self.deaf {
             return None;
         }
         let total: usize = self.under_way.iter().map(|(_, arrival)| len(arrival)).sum();
-        let mut left = dice.below(Site::Reset, entity, total as u64 + 1) as usize;
+        let mut left = dice::scale(bits, total as u64 + 1) as usize;
         let mut kept = VecDeque::new();
         for (at, arrival) in std::mem::take(&mut self.under_way) {
             match arrival {
@@ -114,9 +125,29 @@ impl Stream {
             }
         }
         self.under_way = kept;
+        self.finish(now)
+    }
+
+    /// The end of the stream, behind what is under way.
+    pub fn finish(&mut self, now: Time) -> Option<Time> {
         let at = self.send(now, Arrival::Closed);
         self.deaf = true;
         at
+    }
+
+    /// True if its end is on its way, or nobody listens.
+    pub const fn is_deaf(&self) -> bool {
+        self.deaf
+    }
+
+    /// Bytes under way.
+    pub fn len(&self) -> usize {
+        self.under_way.iter().map(|(_, arrival)| len(arrival)).sum()
+    }
+
+    /// True if nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
     }
 
     /// Nothing more arrives, not even the end.
@@ -130,16 +161,13 @@ fn len(arrival: &Arrival) -> usize {
     if let Arrival::Bytes(bytes) = arrival { bytes.len() } else { 0 }
 }
 
-/// Cuts what is sent into the chunks that arrive: mostly one, sometimes a few, cut anywhere.
-pub fn chunks(bytes: Bytes, dice: &mut Dice, entity: u32) -> Vec<Bytes> {
-    let mut rest = BytesMut::from(bytes);
-    let mut chunks = Vec::new();
-    while rest.len() > 1 && dice.chance(Site::Chunk, entity, 1, 16) {
-        let cut = dice.between(Site::Chunk, entity, 1, rest.len() as u64 - 1) as usize;
-        chunks.push(rest.split_to(cut).freeze());
+/// Takes the next chunk that arrives off what is sent: mostly all of it, sometimes a piece, cut anywhere.
+pub fn next_chunk(rest: &mut Bytes, mut bits: impl FnMut() -> u64) -> Bytes {
+    if rest.len() > 1 && dice::scale(bits(), 16) < 1 {
+        rest.split_to(1 + dice::scale(bits(), rest.len() as u64 - 1) as usize)
+    } else {
+        std::mem::take(rest)
     }
-    chunks.push(rest.freeze());
-    chunks
 }
 
 #[cfg(test)]
@@ -187,9 +215,13 @@ mod tests {
         let mut dice = Dice::new(1);
         let mut most = 0;
         for _ in 0..500 {
-            let chunks = chunks(Bytes::from_static(b"0123456789"), &mut dice, 0);
-            assert_eq!(chunks.concat(), b"0123456789");
-            most = most.max(chunks.len());
+            let mut pieces = Vec::new();
+            let mut rest = Bytes::from_static(b"0123456789");
+            while !rest.is_empty() {
+                pieces.push(next_chunk(&mut rest, || dice.draw(Site::Chunk, 0)));
+            }
+            assert_eq!(pieces.concat(), b"0123456789");
+            most = most.max(pieces.len());
         }
         assert!(most > 2);
     }

@@ -7,8 +7,7 @@ mod setup;
 mod step;
 mod tidy;
 
-use std::process::ExitCode;
-
+use anyhow::Result;
 use clap::Parser;
 
 /// Zoarium's developer commands.
@@ -25,20 +24,12 @@ enum Command {
     Museum(museum::Arguments),
 }
 
-fn main() -> ExitCode {
-    let done = match Command::parse() {
+fn main() -> Result<()> {
+    match Command::parse() {
         Command::Ci => ci::everything(),
         Command::Setup => setup::install_missing(),
         Command::Tidy => tidy::check(),
         Command::Faceoff(args) => faceoff::run(&args),
         Command::Museum(arguments) => museum::open(&arguments),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // What the step printed tells more than where in this program the step was called.
-            eprintln!("\n=== failed: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }

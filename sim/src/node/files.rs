@@ -1,64 +1,131 @@
 //! What a node does to its disk: the log in batches, snapshots piece by piece, the purge.
 
-use zk_core::action::DiskCommand;
+use std::collections::VecDeque;
+
+use zk_core::disk::rewrite::Rewrite;
 use zk_core::disk::snapshot::SnapshotWriter;
-use zk_core::disk::{FileOp, purge, recovery};
+use zk_core::disk::{FileOp, history, purge, recovery};
 use zk_core::error::DiskFault;
-use zk_core::input::Input;
+use zk_core::input::{Input, LogPart, Token};
 
 use super::{Context, Effect, Node, NodeEvent, Stop};
 use crate::dice::Site;
 use crate::oracle::{Invariant, Violation};
 
+/// What is on its way to the disk at the moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch {
+    ops: VecDeque<FileOp>,
+    /// Pieces of it follow when the operations are done.
+    rewrite: Option<Rewrite>,
+    /// What is durable when all of it is.
+    token: Option<Token>,
+    is_under_way: bool,
+}
+
+impl Batch {
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.is_under_way
+    }
+}
+
 impl Node {
-    /// Begins the next batch: all commands that wait, and one sync for them.
+    /// Begins the next batch: all commands that wait, up to one that replaces history, and one sync for them.
     pub(super) fn pump_disk(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
         let server = self.server();
-        if !server.ops.is_empty() || server.commands.is_empty() {
+        if server.batch.is_under_way || server.commands.is_empty() {
             return Ok(());
         }
         let mut ops = Vec::new();
-        for command in server.commands.drain(..) {
-            server.planner.plan(&command, &mut ops);
-            if let DiskCommand::Append { token, .. } = command {
-                server.ops_token = Some(token);
+        let mut batch = Batch { is_under_way: true, ..Batch::default() };
+        while let Some(command) = server.commands.pop_front() {
+            batch.rewrite = server.planner.plan(&command, &mut ops);
+            batch.token = command.token().or(batch.token);
+            if batch.rewrite.is_some() {
+                break;
             }
         }
         server.planner.commit(&mut ops);
-        server.ops = ops.into();
+        batch.ops = ops.into();
+        server.batch = batch;
         self.advance_disk(cx)
     }
 
-    /// Writes at once, as the page cache takes them; the next sync takes its time.
+    /// Writes at once, as the page cache takes them; the next sync, and the end of the batch, take their time.
     pub(super) fn advance_disk(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        while let Some(op) = self.server().ops.front() {
-            if matches!(op, FileOp::SyncData(_) | FileOp::SyncDir(_)) {
-                let write = self.settings.write.draw(cx.dice, Site::DiskWrite, self.id);
-                let sync = self.settings.sync.draw(cx.dice, Site::DiskSync, self.id) * self.sync_factor;
-                cx.effects.push(Effect::Schedule(cx.at.plus(write + sync), NodeEvent::Disk));
-                return Ok(());
+        loop {
+            let is_sync = |op: &FileOp| matches!(op, FileOp::SyncData(_) | FileOp::SyncDir(_));
+            let Some(op) = self.server().batch.ops.front() else { break };
+            if is_sync(op) {
+                break;
             }
-            let op = self.server().ops.pop_front().expect("looked at above");
+            let op = self.server().batch.ops.pop_front().expect("looked at above");
             self.boundary()?;
             self.run_op(&op, cx)?;
         }
+        let mut after = self.settings.write.draw(cx.dice, Site::DiskWrite, self.id);
+        if !self.server().batch.ops.is_empty() {
+            after += self.settings.sync.draw(cx.dice, Site::DiskSync, self.id) * self.sync_factor;
+        }
+        cx.effects.push(Effect::Schedule(cx.at.plus(after), NodeEvent::Disk));
         Ok(())
     }
 
-    /// A sync is done.
+    /// A sync is done, or the last write.
     pub(super) fn disk_done(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let op = self.server().ops.pop_front().expect("scheduled for a sync");
-        self.boundary()?;
-        self.run_op(&op, cx)?;
-        self.advance_disk(cx)?;
-        if !self.server().ops.is_empty() {
-            return Ok(());
+        if let Some(op) = self.server().batch.ops.pop_front() {
+            self.boundary()?;
+            self.run_op(&op, cx)?;
+            if !self.server().batch.ops.is_empty() {
+                return self.advance_disk(cx);
+            }
+        }
+        if let Some(mut rewrite) = self.server().batch.rewrite.take() {
+            self.boundary()?;
+            return self.rewrite_on(&mut rewrite, cx);
         }
         self.boundary()?;
-        if let Some(token) = self.server().ops_token.take() {
+        let batch = std::mem::take(&mut self.server().batch);
+        if let Some(token) = batch.token {
             self.input(Input::Durable(token), cx)?;
         }
         self.pump_disk(cx)
+    }
+
+    /// The next piece of a command that replaces history.
+    fn rewrite_on(&mut self, rewrite: &mut Rewrite, cx: &mut Context<'_>) -> Result<(), Stop> {
+        let mut ops = Vec::new();
+        match rewrite.next(&mut self.disk, self.settings.snapshot.1, &mut ops) {
+            Ok(done) => {
+                let batch = &mut self.server().batch;
+                batch.ops = ops.into();
+                batch.rewrite = (!done).then(|| rewrite.clone());
+                self.advance_disk(cx)
+            }
+            Err(fault) => self.input(Input::DiskFailed(fault), cx),
+        }
+    }
+
+    /// The disk is read; that takes its time.
+    pub(super) fn schedule_reading(&self, cx: &mut Context<'_>) {
+        let after = self.settings.sync.draw(cx.dice, Site::DiskSync, self.id);
+        cx.effects.push(Effect::Schedule(cx.at.plus(after), NodeEvent::Read));
+    }
+
+    pub(super) fn read_disk(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        self.boundary()?;
+        if let Some(to) = self.server().reload.take() {
+            let reloaded = recovery::recover_to(&mut self.disk, &self.settings.disk, to).map(Box::new);
+            cx.trace.mark("state-reloaded");
+            return self.input(Input::Reloaded(reloaded), cx);
+        }
+        let Some((query, from, to, limit)) = self.server().log_reads.pop_front() else { return Ok(()) };
+        let part =
+            history::read(&mut self.disk, &self.settings.disk, from, to, limit).unwrap_or(LogPart::Unfit);
+        if let LogPart::Records(_) = part {
+            cx.trace.mark("diff-from-the-log-on-disk");
+        }
+        self.input(Input::LogPart { query, part }, cx)
     }
 
     fn run_op(&mut self, op: &FileOp, cx: &mut Context<'_>) -> Result<(), Stop> {
@@ -69,6 +136,9 @@ impl Node {
         }
         if matches!(op, FileOp::SyncData(_) | FileOp::SyncDir(_)) {
             self.ledger.fsync_failed();
+            if let Some(ensemble) = &mut *cx.ensemble {
+                ensemble.fsync_failed(self.id);
+            }
             cx.trace.mark("fsync-failed");
         }
         let fault = DiskFault::Io {
@@ -77,6 +147,8 @@ impl Node {
             error: error.into(),
         };
         cx.trace.tell(cx.at, || self.name(), || fault.to_string());
+        // Nothing is tried again, and nothing that was to follow is done.
+        self.server().batch = Batch { is_under_way: true, ..Batch::default() };
         self.input(Input::DiskFailed(fault), cx)
     }
 
@@ -129,9 +201,7 @@ impl Node {
         let wrong = |what: String| Stop::from(Violation { invariant: Invariant::I23, what });
         let recovered = recovery::recover(&mut fork, &self.settings.disk)
             .map_err(|fault| wrong(format!("refused: {fault}")))?;
-        if recovered.last_zxid <= cx.commits.states().last() {
-            cx.commits.compare(&recovered.tree).map_err(|v| wrong(v.what))?;
-        }
+        cx.commits.compare_committed(&recovered.tree).map_err(|v| wrong(v.what))?;
         Ok(())
     }
 

@@ -4,36 +4,41 @@
 //! background, connections with their frames. A crash may fall between any two actions that a step emitted and between any
 //! two file operations: each is a *boundary*, and boundaries are counted, so that a sweep can visit them all.
 
+mod actions;
 mod connections;
+mod events;
 mod files;
+mod links;
+mod recovery;
 mod serving;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use bytes::Bytes;
-use zk_core::action::{Action, Commit, DiskCommand};
+use zk_core::action::{Action, Commit, ConfigNode, DiskCommand};
+use zk_core::disk::DiskConfig;
 use zk_core::disk::planner::LogPlanner;
-use zk_core::disk::recovery::{self, Recovered};
 use zk_core::disk::snapshot::SnapshotWriter;
-use zk_core::disk::{DiskConfig, FileOp};
 use zk_core::error::DiskFault;
-use zk_core::event::Event;
-use zk_core::front::{self, FrontConfig, Host, Intake};
-use zk_core::ids::{ConnId, SessionId};
-use zk_core::input::{Input, Token};
-use zk_core::replica::{Replica, ReplicaConfig};
+use zk_core::front::{FrontConfig, Host};
+use zk_core::ids::{ConnId, SessionId, Zxid};
+use zk_core::input::{Input, QueryId};
+use zk_core::replica::{LogShare, Phase, Replica, ReplicaConfig, RoleKind};
 use zk_core::time::{Mono, Now};
 use zk_core::tree::Tree;
 
 use crate::clock::{Clock, Time};
-use crate::dice::{Dice, Site};
+use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::network::Delay;
-use crate::oracle::{Commits, Histories, Invariant, Ledger, Violation};
+use crate::oracle::{Commits, Ensemble, Histories, Ledger, Violation};
 use crate::trace::Trace;
+use crate::wires::{Command, Name, Wires};
+use files::Batch;
+use links::Link;
 
 pub use connections::{Conns, Shards};
+pub use events::EVENTS;
 
 /// How a process ends when it did not mean to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +83,27 @@ pub enum NodeEvent {
     Idle,
     /// Old files are looked for.
     Purge,
+    /// The state as of an earlier zxid, or a part of the log, has been read.
+    Read,
+    /// The next piece of a snapshot goes to another server.
+    Stream(Name),
+}
+
+impl NodeEvent {
+    /// As traces have it.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Boot => 0,
+            Self::Tick => 1,
+            Self::Disk => 2,
+            Self::Apply => 3,
+            Self::Snapshot => 4,
+            Self::Idle => 5,
+            Self::Purge => 6,
+            Self::Read => 7,
+            Self::Stream(_) => 8,
+        }
+    }
 }
 
 /// What a node does to the world.
@@ -89,6 +115,8 @@ pub enum Effect {
     Send(ConnId, Bytes),
     /// Close a client's connection, after what was sent.
     Close(ConnId),
+    /// Do something with a connection to another server.
+    Wire(Name, Command),
 }
 
 /// How a node is set up, and how fast its parts are.
@@ -137,6 +165,8 @@ pub struct Node {
     pub crash_at: Option<(u64, Loss)>,
     /// It stands still; events wait.
     pub is_paused: bool,
+    /// The machine has no power, and answers to nobody.
+    pub is_off: bool,
     sync_factor: u64,
 }
 
@@ -151,17 +181,37 @@ pub struct Server {
     pub conns: Conns,
     /// Who wants to hear of what.
     pub watches: Shards,
+    /// Connections to other servers.
+    links: BTreeMap<Name, Link>,
+    /// What the replica is still to be told.
+    inputs: VecDeque<Input>,
+    /// Used again and again.
+    outbox: Vec<Action>,
+    /// Connections to read on from when the replica is done.
+    unread: Vec<ConnId>,
+    is_stepping: bool,
+    is_listening: bool,
+    serves: bool,
     planner: LogPlanner,
     commands: VecDeque<DiskCommand>,
-    /// Operations of the batch under way, and what is durable when they are done.
-    ops: VecDeque<FileOp>,
-    ops_token: Option<Token>,
-    applying: VecDeque<Vec<Commit>>,
+    batch: Batch,
+    applying: VecDeque<Job>,
+    /// The state as of this zxid is being rebuilt.
+    reload: Option<Zxid>,
+    log_reads: VecDeque<(QueryId, Zxid, Zxid, LogShare)>,
     snapshot: Option<SnapshotWriter>,
     armed: Option<Mono>,
     /// When each session was last heard here; from the start on, all of them are.
     heard: BTreeMap<SessionId, Mono>,
     started: Mono,
+}
+
+/// What is on its way to the tree.
+#[derive(Clone, Debug)]
+enum Job {
+    Commits(Vec<Commit>),
+    Adopt(Box<Tree>),
+    Config(ConfigNode),
 }
 
 /// What a node sees of the world while it does something.
@@ -181,6 +231,10 @@ pub struct Context<'a> {
     pub effects: &'a mut Vec<Effect>,
     /// Typed events for triggers, with the node that had them.
     pub events: &'a mut Vec<(u32, &'static str)>,
+    /// The judge of what servers do to one another, if there are several.
+    pub ensemble: &'a mut Option<Ensemble>,
+    /// Connections between servers, to look at.
+    pub wires: &'a Wires,
 }
 
 impl Node {
@@ -198,6 +252,7 @@ impl Node {
             boundaries: 0,
             crash_at: None,
             is_paused: false,
+            is_off: false,
             sync_factor: 1,
         }
     }
@@ -212,11 +267,33 @@ impl Node {
         self.server.is_some()
     }
 
+    /// True while clients are let in.
+    pub fn serves(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.serves)
+    }
+
+    /// True if it belongs to an ensemble.
+    pub const fn is_member(&self) -> bool {
+        self.settings.replica.ensemble.is_some()
+    }
+
+    /// True while it leads, or is about to.
+    pub fn leads(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.replica.standing().role == RoleKind::Leading)
+    }
+
+    /// True while it leads, and its epoch is established.
+    pub fn rules(&self) -> bool {
+        self.leads()
+            && self.server.as_ref().is_some_and(|server| server.replica.standing().phase == Phase::Broadcast)
+    }
+
     /// The process ends; what it leaves is up to the loss.
     pub fn crash(&mut self, loss: Loss) {
         self.server = None;
         self.incarnation += 1;
         if loss == Loss::Power {
+            self.is_off = true;
             self.disk.lose_power();
         }
     }
@@ -227,126 +304,6 @@ impl Node {
             Some((at, loss)) if at == self.boundaries => Err(Stop::Crash(loss)),
             _ => Ok(()),
         }
-    }
-
-    /// Starts the process: recovery, repairs, replica.
-    pub fn boot(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        assert!(self.server.is_none(), "one process at a time");
-        self.incarnation += 1;
-        self.refused = None;
-        let recovered = match recovery::recover(&mut self.disk, &self.settings.disk) {
-            Ok(recovered) => recovered,
-            Err(fault) => {
-                cx.trace.headline(cx.at, &self.name(), &format!("refuses to start: {fault}"));
-                cx.trace.mark("recovery-refused");
-                self.refused = Some(fault);
-                return Ok(());
-            }
-        };
-        for op in &recovered.repairs {
-            self.boundary()?;
-            if let Err(error) = self.disk.run(op) {
-                return Err(Stop::Fatal(format!("repair: {error}")));
-            }
-        }
-        self.boundary()?;
-        self.check_recovered(&recovered, cx)?;
-        self.tell_recovered(&recovered, cx);
-        let seed = cx.dice.draw(Site::ReplicaSeed, self.id);
-        let now = self.clock.now(cx.at);
-        let mut out = Vec::new();
-        let replica = Replica::open(self.settings.replica.clone(), &recovered, seed, now, &mut out);
-        self.server = Some(Box::new(Server {
-            replica,
-            tree: recovered.tree,
-            conns: Conns::default(),
-            watches: Shards::new(),
-            planner: LogPlanner::new(self.settings.disk),
-            commands: VecDeque::new(),
-            ops: VecDeque::new(),
-            ops_token: None,
-            applying: VecDeque::new(),
-            snapshot: None,
-            armed: None,
-            heard: BTreeMap::new(),
-            started: now.mono,
-        }));
-        self.carry_out(out, cx)?;
-        cx.effects.push(Effect::Schedule(cx.at.plus(IDLE_CHECK_NS), NodeEvent::Idle));
-        if let Some((every, _)) = self.settings.purge {
-            cx.effects.push(Effect::Schedule(cx.at.plus(every / 2), NodeEvent::Purge));
-        }
-        self.arm(cx);
-        Ok(())
-    }
-
-    fn tell_recovered(&self, recovered: &Recovered, cx: &mut Context<'_>) {
-        let what = format!("starts at {} with {} znodes", recovered.last_zxid, recovered.tree.node_count());
-        cx.trace.headline(cx.at, &self.name(), &what);
-        for event in &recovered.events {
-            let what = match event {
-                Event::TornTailDropped { file, offset } => {
-                    cx.trace.mark("torn-tail-dropped");
-                    format!("drops the torn end of {file} from byte {offset} on")
-                }
-                Event::SnapshotSkipped { file, why } => {
-                    cx.trace.mark("snapshot-skipped");
-                    format!("passes over {file}: {why}")
-                }
-                other => format!("{other:?}"),
-            };
-            cx.trace.headline(cx.at, &self.name(), &what);
-        }
-    }
-
-    /// I18, I20, I23, I24: what came back is what was promised, and comes back the same from any snapshot.
-    fn check_recovered(&mut self, recovered: &Recovered, cx: &mut Context<'_>) -> Result<(), Stop> {
-        if self.disk.is_destroyed() && recovered.last_zxid < self.ledger.promised() {
-            let what = format!(
-                "serves at {} though {} was promised: damage must be refused",
-                recovered.last_zxid,
-                self.ledger.promised()
-            );
-            return Err(Violation { invariant: Invariant::I18, what }.into());
-        }
-        for event in &recovered.events {
-            if let Event::DigestMismatch { zxid } = event {
-                let what = format!("recovery finds another digest at {zxid}");
-                return Err(Violation { invariant: Invariant::I20, what }.into());
-            }
-        }
-        for txn in self.ledger.recovered(&recovered.tree)? {
-            commit(&txn, cx)?;
-            cx.trace.mark("unacknowledged-write-recovered");
-        }
-        cx.commits.compare(&recovered.tree)?;
-        self.check_other_snapshots(recovered)
-    }
-
-    fn check_other_snapshots(&self, recovered: &Recovered) -> Result<(), Stop> {
-        let mut disk = self.disk.clone();
-        disk.faults = Default::default();
-        let again = |disk: &mut Disk| recovery::recover(disk, &self.settings.disk);
-        let differs = |what: String| Stop::from(Violation { invariant: Invariant::I24, what });
-        let second =
-            again(&mut disk).map_err(|fault| differs(format!("a second recovery refuses: {fault}")))?;
-        if (second.last_zxid, second.tree.digest()) != (recovered.last_zxid, recovered.tree.digest()) {
-            return Err(differs(format!("a second recovery ends at {}", second.last_zxid)));
-        }
-        if !self.disk.is_destroyed() && disk.drop_newest_snapshot() > 0 {
-            let older =
-                again(&mut disk).map_err(|fault| differs(format!("from an older snapshot: {fault}")))?;
-            if (older.last_zxid, older.tree.digest()) != (recovered.last_zxid, recovered.tree.digest()) {
-                return Err(differs(format!(
-                    "from an older snapshot recovery ends at {} with digest {:#x}, not {} with {:#x}",
-                    older.last_zxid,
-                    older.tree.digest(),
-                    recovered.last_zxid,
-                    recovered.tree.digest()
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// How traces name it.
@@ -370,6 +327,8 @@ impl Node {
             NodeEvent::Snapshot => self.snapshot(cx)?,
             NodeEvent::Idle => self.drop_idle(cx)?,
             NodeEvent::Purge => self.purge(cx)?,
+            NodeEvent::Read => self.read_disk(cx)?,
+            NodeEvent::Stream(name) => self.stream(name, cx)?,
         }
         self.arm(cx);
         Ok(())
@@ -386,149 +345,12 @@ impl Node {
         }
     }
 
-    fn input(&mut self, input: Input, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let now = self.clock.now(cx.at);
-        let server = self.server.as_mut().expect("a running process");
-        let mut out = Vec::new();
-        server.replica.step(now, input, &server.tree, &mut out);
-        self.carry_out(out, cx)
-    }
-
-    /// An operator's command.
-    pub fn admin(&mut self, command: zk_core::input::AdminCommand, cx: &mut Context<'_>) -> Result<(), Stop> {
-        self.input(Input::Admin(command), cx)
-    }
-
-    fn carry_out(&mut self, actions: Vec<Action>, cx: &mut Context<'_>) -> Result<(), Stop> {
-        for action in actions {
-            self.boundary()?;
-            match action {
-                Action::Disk(command) => {
-                    if let DiskCommand::Append { records, .. } = &command {
-                        self.ledger.log(records)?;
-                    }
-                    self.server().commands.push_back(command);
-                    self.pump_disk(cx)?;
-                }
-                Action::Apply(commits) => {
-                    for commit in &commits {
-                        if let Commit::Txn { txn, .. } = commit {
-                            self.ledger.promise(txn.header.zxid)?;
-                        }
-                    }
-                    self.server().applying.push_back(commits);
-                    if self.server().applying.len() == 1 {
-                        let after = self.settings.apply.draw(cx.dice, Site::ApplyDelay, self.id);
-                        cx.effects.push(Effect::Schedule(cx.at.plus(after), NodeEvent::Apply));
-                    }
-                }
-                Action::Snapshot => self.begin_snapshot(cx),
-                Action::Session { conn, answer } => {
-                    if let zk_core::action::SessionAnswer::Attached { session, .. } = answer {
-                        self.check_attached(session, cx)?;
-                    }
-                    let mut intake = Intake::default();
-                    let now = self.clock.now(cx.at);
-                    let (config, server) = self.split();
-                    let host = server.host(config, now);
-                    front::answer_session(conn, answer, &host, &mut intake);
-                    self.take_in(intake, cx)?;
-                    self.read_on(conn, cx)?;
-                }
-                Action::Close { conn, why } => self.close(conn, why, cx)?,
-                Action::Event(event) => self.note(&event, cx)?,
-                Action::Fatal(reason) => return Err(Stop::Fatal(reason)),
-                other => return Err(Stop::Fatal(format!("a server on its own has no use for {other:?}"))),
-            }
-        }
-        Ok(())
-    }
-
-    /// I28: a session that is closed at this server's own state is never accepted again.
-    fn check_attached(&mut self, session: SessionId, cx: &Context<'_>) -> Result<(), Stop> {
-        let applied = self.server().tree.last_zxid();
-        let life = cx.commits.states().session(session);
-        let closed = life.and_then(|life| life.closed).filter(|closed| *closed <= applied);
-        match closed {
-            Some(closed) => {
-                let what = format!("node {} re-attaches {session}, closed at {closed}", self.id);
-                Err(Violation { invariant: Invariant::I28, what }.into())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn note(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Stop> {
-        if let Event::SessionExpiring { session } = event {
-            self.check_expiry(*session, cx)?;
-        }
-        let name = match event {
-            Event::SessionCreating { .. } => "SessionCreating",
-            Event::SessionExpiring { .. } => "SessionExpiring",
-            Event::SnapshotStarted { .. } => "SnapshotStarted",
-            Event::SnapshotDone { .. } => "SnapshotDone",
-            _ => "Other",
-        };
-        cx.trace.tell(cx.at, || self.name(), || format!("{event:?}"));
-        cx.events.push((self.id, name));
-        Ok(())
-    }
-
-    /// I29: nobody expires who was heard within the timeout.
-    fn check_expiry(&mut self, session: SessionId, cx: &mut Context<'_>) -> Result<(), Stop> {
-        cx.trace.mark("session-expired");
-        let now = self.clock.now(cx.at).mono;
-        let server = self.server();
-        let heard = server.heard.remove(&session).unwrap_or(server.started);
-        let info = server.replica.sessions().into_iter().find(|info| info.session == session);
-        let timeout_ms = info.map_or(0, |info| info.timeout_ms as u64);
-        if now.since(heard) < timeout_ms * 1_000_000 {
-            let what = format!(
-                "session {session} with a timeout of {timeout_ms} ms expires {} ms after it was heard",
-                now.since(heard) / 1_000_000
-            );
-            return Err(Violation { invariant: Invariant::I29, what }.into());
-        }
-        Ok(())
-    }
-
     fn server(&mut self) -> &mut Server {
         self.server.as_mut().expect("a running process")
     }
 
     fn split(&mut self) -> (&FrontConfig, &mut Server) {
         (&self.settings.front, self.server.as_mut().expect("a running process"))
-    }
-
-    fn apply(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let batch = self.server().applying.pop_front().expect("scheduled with a batch");
-        for step in &batch {
-            if let Commit::Txn { txn, .. } = step {
-                commit(txn, cx)?;
-            }
-        }
-        let mut intake = Intake::default();
-        let now = self.clock.now(cx.at);
-        let (config, server) = self.split();
-        front::apply(config, &mut server.tree, &batch, &server.conns, &server.watches, now, &mut intake);
-        let zxid = server.tree.last_zxid();
-        let digest = server.tree.digest();
-        if digest != cx.commits.digest_at(zxid) {
-            let what = format!(
-                "node {} at {zxid}: digest {digest:#x}, not {:#x}",
-                self.id,
-                cx.commits.digest_at(zxid)
-            );
-            return Err(Violation { invariant: Invariant::I20, what }.into());
-        }
-        self.ledger.applied(zxid);
-        if !self.server().applying.is_empty() {
-            let after = self.settings.apply.draw(cx.dice, Site::ApplyDelay, self.id);
-            cx.effects.push(Effect::Schedule(cx.at.plus(after), NodeEvent::Apply));
-        }
-        self.input(Input::Applied(zxid), cx)?;
-        self.take_in(intake, cx)?;
-        self.read_all(cx)
     }
 }
 
@@ -539,24 +361,21 @@ impl Server {
 
     /// True while something is on its way to the disk or to the tree.
     pub fn is_busy(&self) -> bool {
-        !self.ops.is_empty()
+        self.batch.is_under_way()
             || !self.commands.is_empty()
             || !self.applying.is_empty()
             || self.replica.outstanding() > 0
+    }
+
+    /// True while servers may connect to its quorum port.
+    pub const fn listens(&self) -> bool {
+        self.is_listening
     }
 
     /// True while a snapshot is being written.
     pub const fn is_snapshotting(&self) -> bool {
         self.snapshot.is_some()
     }
-}
-
-/// A txn is committed: the oracle judges it, and watches are owed.
-fn commit(txn: &Arc<zk_core::wire::txn::Txn>, cx: &mut Context<'_>) -> Result<(), Violation> {
-    if cx.commits.commit(txn)? {
-        cx.histories.committed(cx.commits);
-    }
-    Ok(())
 }
 
 /// How often connections are looked at for silence.

@@ -85,6 +85,16 @@ pub struct Cluster {
     pub init_limit: Option<Drawn<u32>>,
     /// Ticks.
     pub sync_limit: Option<Drawn<u32>>,
+    /// Voters by groups, for hierarchical quorums: `[[1, 2, 3], [4, 5, 6], [7, 8, 9]]`.
+    pub groups: Option<Vec<Vec<u32>>>,
+    /// Bytes of committed txns that a leader keeps in memory for learners that come back.
+    pub window: Option<Drawn<Size>>,
+    /// How long a log may be that is sent instead of a snapshot: `never`, `any`, or thousandths of the snapshot's size.
+    pub log_share: Option<String>,
+    /// forceSnapshotSync.
+    pub force_snapshot_sync: bool,
+    /// leaderServes: `yes` or `no`.
+    pub leader_serves: Option<String>,
     /// snapCount.
     pub snap_count: Option<Drawn<u32>>,
     /// preAllocSize.
@@ -121,16 +131,22 @@ pub struct NodeSpec {
     pub disk: Option<String>,
     /// The log it starts with.
     pub start: Option<StartSpec>,
+    /// When it is switched on.
+    pub boot: Option<Drawn<Span>>,
+    /// What its word weighs, with `groups`; 1 if it is not given.
+    pub weight: Option<u32>,
 }
 
 /// What a node's log holds when the simulation begins.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StartSpec {
-    /// currentEpoch.
+    /// currentEpoch and acceptedEpoch.
     pub epoch: u32,
     /// The last zxid.
     pub zxid: i64,
+    /// Behind this zxid its history is its own: others' logs do not have it, unless they are of the same epoch.
+    pub branch: Option<i64>,
 }
 
 /// `{ min = "200us", mean = "1ms", tail = "1/1000:2s" }`
@@ -153,6 +169,8 @@ pub struct Net {
     pub default: LinkSpec,
     /// Of these.
     pub link: Vec<LinkSpec>,
+    /// How long a server goes on sending to one that does not answer.
+    pub give_up: Option<Drawn<Span>>,
 }
 
 /// One link, or all.

@@ -1,5 +1,11 @@
 //! Faults: when they come, what they do, and how they are undone (simulation brief §5, §6).
 
+mod check;
+mod describe;
+mod observe;
+mod random;
+mod select;
+
 use zk_core::ids::SessionId;
 use zk_core::input::AdminCommand;
 
@@ -7,11 +13,16 @@ use crate::clock::Time;
 use crate::dice::{Dice, Site};
 use crate::node::{Loss, NodeEvent};
 use crate::oracle::Violation;
-use crate::scenario::predicate::{Global, Observable, Predicate, Value, Whose};
 use crate::scenario::units::{Drawn, Ratio, Size, Span};
 use crate::scenario::words::Selector;
-use crate::scenario::{Action, ClientAction, ClockAction, DiskAction, Fault, Lasting, Random, Scenario};
+use crate::scenario::{Action, ClientAction, ClockAction, DiskAction, Fault, Lasting, Scenario};
 use crate::world::{Due, World};
+use check::check;
+use describe::describe;
+use observe::evaluate;
+pub use random::RANDOM_KINDS;
+use random::draw_random;
+use select::{select_clients, select_nodes};
 
 /// One fault with what became of it.
 #[derive(Clone, Debug)]
@@ -49,22 +60,6 @@ pub struct Faults {
     /// Faults that are waited for by predicate or by event.
     watching: bool,
 }
-
-/// Kinds that `[[random]]` may name, each with an action of its own.
-pub const RANDOM_KINDS: &[&str] = &[
-    "crash",
-    "power",
-    "pause",
-    "reset",
-    "clock-jump",
-    "clock-rate",
-    "fsync-eio",
-    "write-eio",
-    "disk-full",
-    "slow-disk",
-    "silent-client",
-    "snapshot",
-];
 
 impl Faults {
     /// The faults of a scenario; refuses what this version cannot do.
@@ -381,30 +376,6 @@ fn undo_it(undo: Undo, world: &mut World) {
     }
 }
 
-fn select_nodes(selector: &Selector, event_node: Option<u32>, i: u32, world: &mut World) -> Vec<u32> {
-    let all = world.nodes.len() as u32;
-    match selector {
-        Selector::Node(id) if *id <= all => vec![*id],
-        Selector::EventNode => event_node.into_iter().collect(),
-        Selector::All | Selector::Leader | Selector::LeaderClaimed | Selector::Quorum(_) => {
-            (1..=all).collect()
-        }
-        Selector::Any | Selector::Random(_) => {
-            vec![1 + world.dice.below(Site::Selector, i, all.into()) as u32]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// `None`: it selects no clients.
-fn select_clients(selector: &Selector, world: &World) -> Option<Vec<u32>> {
-    match selector {
-        Selector::Client(n) => Some(vec![*n]),
-        Selector::Clients | Selector::All => Some((0..world.seats.len() as u32).collect()),
-        _ => None,
-    }
-}
-
 fn skew(id: u32, action: &ClockAction, i: u32, world: &mut World) {
     let now = world.now;
     let rate = action.rate.as_ref().map(|rate| rate.draw(&mut world.dice, 1 << 22 | i));
@@ -443,292 +414,6 @@ fn trouble(action: &ClientAction, i: u32, world: &mut World) {
 
 /// Longer than any session lives without a word.
 const SILENCE_NS: u64 = 60_000_000_000;
-
-/// What this version cannot do is refused, never skipped.
-fn check(fault: &Fault) -> Result<(), String> {
-    let a = &fault.action;
-    let missing = [
-        ("wipe", a.wipe.is_some()),
-        ("rollback", a.rollback.is_some()),
-        ("twin", a.twin.is_some()),
-        ("partition", a.partition.is_some()),
-        ("heal", a.heal.is_some()),
-        ("throttle", a.throttle.is_some()),
-        ("hold", a.hold.is_some()),
-        ("garble", a.garble.is_some()),
-        ("reconfig", a.reconfig.is_some()),
-        ("upgrade", a.upgrade.is_some()),
-        ("expire_session", a.expire_session.is_some()),
-        ("set", a.set.is_some()),
-    ];
-    if let Some((verb, _)) = missing.iter().find(|(_, given)| *given) {
-        return Err(format!("\"{verb}\" is not in this version"));
-    }
-    let verbs = [
-        a.crash.is_some(),
-        a.restart.is_some(),
-        a.pause.is_some(),
-        a.slow.is_some(),
-        a.reset.is_some(),
-        a.snapshot.is_some(),
-        a.purge.is_some(),
-        a.disk.is_some(),
-        a.clock.is_some(),
-        a.client.is_some(),
-    ];
-    if verbs.iter().filter(|given| **given).count() != 1 {
-        return Err("\"do\" needs exactly one verb".to_owned());
-    }
-    let words = [
-        ("loss", &a.loss, &["kill", "power"][..]),
-        ("point", &a.point, &["before-next-effect"]),
-        ("fsync", &a.disk.as_ref().and_then(|d| d.fsync.clone()), &["eio", "lie", "slow"]),
-        ("write", &a.disk.as_ref().and_then(|d| d.write.clone()), &["eio", "enospc"]),
-        ("read", &a.disk.as_ref().and_then(|d| d.read.clone()), &["eio"]),
-    ];
-    for (key, value, allowed) in words {
-        if let Some(value) = value.as_deref().filter(|value| !allowed.contains(value)) {
-            return Err(format!("{key} = \"{value}\": expected one of {allowed:?}"));
-        }
-    }
-    if let Some(when) = &fault.when {
-        for value in when.0.values() {
-            if !is_observable(value) {
-                return Err(format!("{value:?} cannot be observed in this version"));
-            }
-        }
-    }
-    if let Some(on) = &fault.on
-        && !EVENTS.iter().any(|(name, _)| *name == on.event)
-    {
-        return Err(format!("no event is called \"{}\": see sim list-events", on.event));
-    }
-    Ok(())
-}
-
-/// Events that `on` may wait for.
-pub const EVENTS: &[(&str, &str)] = &[
-    ("SessionCreating", "a session begins: its createSession is on its way"),
-    ("SessionExpiring", "a session showed no life for its timeout: its closeSession is on its way"),
-    ("SnapshotStarted", "the log is rolled and a snapshot begun"),
-    ("SnapshotDone", "a snapshot is durable"),
-];
-
-const fn is_observable(value: &Value) -> bool {
-    match value {
-        Value::Number(_) => true,
-        Value::Of(_, observable) => matches!(
-            observable,
-            Observable::Logged
-                | Observable::Durable
-                | Observable::Committed
-                | Observable::Applied
-                | Observable::SessionCount
-                | Observable::Snapshotting
-                | Observable::Up
-        ),
-        Value::Global(global) => matches!(
-            global,
-            Global::Commits
-                | Global::Quorum
-                | Global::Leaders
-                | Global::UnknownOutcomes
-                | Global::Expired
-                | Global::Now
-        ),
-        Value::Acks(_) | Value::DurableCount(_) => false,
-    }
-}
-
-fn evaluate(predicate: &Predicate, world: &World, held_since: &mut Option<Time>) -> bool {
-    match predicate {
-        Predicate::Compare(a, comparison, b) => comparison.holds(number(a, world), number(b, world)),
-        Predicate::Truth(value) => number(value, world) != 0,
-        Predicate::And(a, b) => evaluate(a, world, held_since) && evaluate(b, world, held_since),
-        Predicate::Or(a, b) => evaluate(a, world, held_since) || evaluate(b, world, held_since),
-        Predicate::Not(inner) => !evaluate(inner, world, held_since),
-        Predicate::Held(inner, span) => {
-            if !evaluate(inner, world, &mut None) {
-                *held_since = None;
-                return false;
-            }
-            let since = *held_since.get_or_insert(world.now);
-            world.now >= since.plus(span.0)
-        }
-    }
-}
-
-fn number(value: &Value, world: &World) -> i64 {
-    match value {
-        Value::Number(number) => *number,
-        Value::Of(whose, observable) => {
-            let id = match whose {
-                Whose::Leader => 1,
-                Whose::Node(id) => *id,
-            };
-            world.nodes.get(id as usize - 1).map_or(0, |node| observe(node, *observable))
-        }
-        Value::Global(Global::Commits) => world.commits.len() as i64,
-        Value::Global(Global::Quorum) => 1,
-        Value::Global(Global::Leaders) => world.nodes.iter().filter(|node| node.is_up()).count() as i64,
-        Value::Global(Global::UnknownOutcomes) => {
-            world.seats.iter().map(|seat| seat.client.lost as i64).sum()
-        }
-        Value::Global(Global::Expired) => world.seats.iter().map(|seat| seat.client.expired as i64).sum(),
-        Value::Global(Global::Now) => world.now.0 as i64,
-        Value::Global(Global::EpochMax | Global::HealedFor) | Value::Acks(_) | Value::DurableCount(_) => 0,
-    }
-}
-
-fn observe(node: &crate::node::Node, observable: Observable) -> i64 {
-    let Some(server) = &node.server else { return 0 };
-    match observable {
-        Observable::Logged => server.replica.last_logged().0,
-        Observable::Durable | Observable::Committed => server.replica.last_committed().0,
-        Observable::Applied => server.tree.last_zxid().0,
-        Observable::SessionCount => server.tree.sessions().count() as i64,
-        Observable::Snapshotting => i64::from(server.is_snapshotting()),
-        Observable::Up => 1,
-        _ => 0,
-    }
-}
-
-/// One line for the event log.
-fn describe(action: &Action) -> String {
-    let verbs = [
-        ("crash", &action.crash),
-        ("restart", &action.restart),
-        ("pause", &action.pause),
-        ("slow", &action.slow),
-        ("reset connections of", &action.reset),
-        ("snapshot", &action.snapshot),
-        ("purge", &action.purge),
-    ];
-    let mut parts: Vec<String> =
-        verbs.iter().filter_map(|(verb, who)| Some(format!("{verb} {}", who.as_ref()?))).collect();
-    parts.extend(action.loss.iter().map(|loss| format!("({loss})")));
-    parts.extend(action.point.iter().cloned());
-    if let Some(disk) = &action.disk {
-        let of = disk.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
-        parts.push(format!("disk{of}:"));
-        for (what, how) in
-            [("fsync", &disk.fsync), ("write", &disk.write), ("read", &disk.read), ("rot in", &disk.rot)]
-        {
-            parts.extend(how.iter().map(|how| format!("{what} {how}")));
-        }
-    }
-    if let Some(clock) = &action.clock {
-        let of = clock.node.as_ref().map_or_else(String::new, |node| format!(" of {node}"));
-        let how = match (&clock.rate, &clock.jump) {
-            (Some(_), _) => "runs at another rate",
-            (None, Some(_)) => "jumps forward",
-            (None, None) => "jumps back",
-        };
-        parts.push(format!("clock{of} {how}"));
-    }
-    if let Some(client) = &action.client {
-        let who = client.who.as_ref().map_or_else(|| "any client".to_owned(), ToString::to_string);
-        parts
-            .push(format!("client {who} {}", if client.silent { "falls silent" } else { "is disconnected" }));
-    }
-    parts.join(" ")
-}
-
-/// A random profile, as a timeline.
-fn draw_random(random: &Random, i: u32, until: Time, dice: &mut Dice) -> Result<Vec<Fault>, String> {
-    for kind in &random.faults {
-        if !RANDOM_KINDS.contains(&kind.as_str()) {
-            return Err(format!(
-                "random fault \"{kind}\" is not in this version; there are {RANDOM_KINDS:?}"
-            ));
-        }
-    }
-    if random.faults.is_empty() {
-        return Ok(Vec::new());
-    }
-    let entity = |n: u32| 1 << 23 | i << 12 | n;
-    let last = random.until.as_ref().map_or(until, |last| Time(last.draw(dice, entity(0)).0).min(until));
-    let mut faults = Vec::new();
-    let mut at = Time(0);
-    let mut busy: Vec<Time> = Vec::new();
-    for n in 1..RANDOM_MAX {
-        at = at.plus(random.every.draw(dice, entity(n)).0.max(1_000_000));
-        if at >= last {
-            break;
-        }
-        busy.retain(|end| *end > at);
-        let span = random.duration.draw(dice, entity(n) | 1 << 11);
-        if busy.len() >= random.max_concurrent.unwrap_or(1) as usize {
-            continue;
-        }
-        busy.push(at.plus(span.0));
-        let kind =
-            &random.faults[dice.below(Site::RandomFault, entity(n), random.faults.len() as u64) as usize];
-        faults.push(Fault {
-            name: None,
-            at: Some(Drawn::Fixed(Span(at.0))),
-            after: None,
-            when: None,
-            on: None,
-            every: None,
-            action: random_action(kind, dice, entity(n)),
-            lasting: Some(Lasting::For(Drawn::Fixed(span))),
-            times: None,
-            prob: None,
-            until: None,
-            cooldown: None,
-        });
-    }
-    Ok(faults)
-}
-
-const RANDOM_MAX: u32 = 1_000;
-
-fn random_action(kind: &str, dice: &mut Dice, entity: u32) -> Action {
-    let any = || Some(Selector::Any);
-    let disk =
-        |disk: DiskAction| Action { disk: Some(DiskAction { node: any(), ..disk }), ..Action::default() };
-    let clock = |clock: ClockAction| Action {
-        clock: Some(ClockAction { node: any(), ..clock }),
-        ..Action::default()
-    };
-    let word = |word: &str| Some(word.to_owned());
-    match kind {
-        "crash" => Action { crash: any(), loss: word("kill"), ..Action::default() },
-        "power" => Action { crash: any(), loss: word("power"), ..Action::default() },
-        "pause" => Action { pause: any(), ..Action::default() },
-        "reset" => Action { reset: Some(Selector::All), ..Action::default() },
-        "clock-jump" => {
-            let ms = dice.below(Site::RandomFault, entity, 3_600_000);
-            let span = Some(Drawn::Fixed(Span(ms * 1_000_000)));
-            if dice.chance(Site::RandomFault, entity, 1, 2) {
-                clock(ClockAction { jump: span, ..ClockAction::default() })
-            } else {
-                clock(ClockAction { back: span, ..ClockAction::default() })
-            }
-        }
-        "clock-rate" => {
-            let rate = Ratio(dice.between(Site::RandomFault, entity, 500, 2_000), 1_000);
-            clock(ClockAction { rate: Some(Drawn::Fixed(rate)), ..ClockAction::default() })
-        }
-        "fsync-eio" => disk(DiskAction { fsync: word("eio"), ..DiskAction::default() }),
-        "write-eio" => disk(DiskAction { write: word("eio"), ..DiskAction::default() }),
-        "disk-full" => {
-            let free = Size(dice.below(Site::RandomFault, entity, 100_000));
-            disk(DiskAction {
-                write: word("enospc"),
-                free: Some(Drawn::Fixed(free)),
-                ..DiskAction::default()
-            })
-        }
-        "slow-disk" => disk(DiskAction { fsync: word("slow"), factor: Some(30), ..DiskAction::default() }),
-        "silent-client" => Action {
-            client: Some(ClientAction { who: any(), silent: true, reset: false }),
-            ..Action::default()
-        },
-        _ => Action { snapshot: any(), ..Action::default() },
-    }
-}
 
 /// Sessions that nobody holds any more.
 pub fn orphans(world: &World) -> Vec<SessionId> {

@@ -1,5 +1,8 @@
 //! From a scenario and a seed to a world: everything that was left open is drawn here.
 
+mod history;
+mod members;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +16,13 @@ use crate::clock::{Clock, Time};
 use crate::dice::{Dice, Site};
 use crate::network::Delay;
 use crate::node::{Node, Settings};
-use crate::scenario::units::{Drawn, Ratio, Span, Unit};
+use crate::scenario::units::{Drawn, Ratio, Size, Span, Unit};
+use crate::scenario::words::Selector;
 use crate::scenario::{Cluster, DelaySpec, Profile, Scenario};
+use crate::wires::Wires;
 use crate::workload::{Mix, Workload};
 use crate::world::World;
+use members::Members;
 
 /// The world of this scenario and seed, with nothing started yet.
 pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, String> {
@@ -25,17 +31,33 @@ pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, St
     let client_delay =
         delay(scenario.net.default.delay.as_ref(), profile_delay(scenario.profile), &mut draws)?;
     let restart_after = draws.span(scenario.cluster.restart_after.as_ref(), Span(500_000_000));
-    let settings = settings(&scenario.cluster, scenario.profile, &mut draws)?;
-    let mut world = World::new(seed, readable, client_delay, restart_after.0);
+    let mut settings = settings(&scenario.cluster, scenario.profile, &mut draws)?;
+    let mut wires = Wires::new(seed, client_delay.clone());
     let voters = draws.value(scenario.cluster.voters.as_ref(), 1);
     let observers = draws.value(scenario.cluster.observers.as_ref(), 0);
-    if voters != 1 || observers != 0 {
-        return Err("clusters are not in this version: [cluster] voters must be 1 and observers 0".to_owned());
+    if let Some(give_up) = &scenario.net.give_up {
+        wires.give_up_after = draws.span(Some(give_up), Span(0)).0;
     }
-    for id in 1..=voters {
-        let node = node(id, scenario, &settings, &mut draws)?;
-        world.add_node(node, Time(0));
+    let members = Members::of(&scenario.cluster, voters, observers)?;
+    if let Some(members) = &members {
+        members.join(&scenario.cluster, &mut settings, &mut draws)?;
+        let replica = &settings.replica;
+        let sync_limit = replica.ensemble.as_ref().map_or(0, |ensemble| ensemble.sync_limit);
+        wires.dial_limit = u64::from(replica.tick_ms) * u64::from(sync_limit) * 1_000_000;
     }
+    let mut world = World::new(seed, readable, client_delay, wires, restart_after.0);
+    world.ensemble = members.as_ref().map(Members::oracle);
+    for id in 1..=voters + observers {
+        let mut node = node(id, scenario, &settings, &mut draws)?;
+        if let Some(members) = &members {
+            members.settle(&mut node);
+        }
+        let spec = scenario.cluster.node.get(&id.to_string());
+        let at = draws.span(spec.and_then(|spec| spec.boot.as_ref()), Span(0));
+        world.add_node(node, Time(at.0));
+    }
+    history::lay_down(&scenario.cluster, &mut world)?;
+    links(scenario, &mut world, &mut draws)?;
     add_clients(scenario, &mut world, &mut draws)?;
     world.dice = Dice::new(seed);
     Ok(world)
@@ -109,7 +131,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
     let purge_every = cluster.purge_interval.as_ref().map(|every| draws.span(Some(every), Span(0)).0);
     let retain = draws.value(cluster.purge_retain.as_ref(), 3) as usize;
     let disk = DiskConfig {
-        prealloc: draws.value(cluster.prealloc.as_ref(), crate::scenario::units::Size(64 << 10)).0,
+        prealloc: draws.value(cluster.prealloc.as_ref(), Size(64 << 10)).0,
         force_sync: true,
         compression,
         trust_empty: false,
@@ -119,8 +141,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
         #[cfg(feature = "museum")]
         museum: cluster.plant,
     };
-    let piece =
-        draws.value(cluster.snapshot_piece.as_ref(), crate::scenario::units::Size(4 << 10)).0 as usize;
+    let piece = draws.value(cluster.snapshot_piece.as_ref(), Size(4 << 10)).0 as usize;
     let pause = Delay { min: us(100), mean: us(500), tail_one_in: 0, tail: us(0) };
     Ok(Settings {
         replica: ReplicaConfig {
@@ -162,9 +183,6 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
 
 fn node(id: u32, scenario: &Scenario, settings: &Settings, draws: &mut Draws<'_>) -> Result<Node, String> {
     let spec = scenario.cluster.node.get(&id.to_string()).cloned().unwrap_or_default();
-    if spec.start.is_some() {
-        return Err(format!("cluster.node.{id}.start: initial logs are not in this version"));
-    }
     let rate = draws.value(spec.clock_rate.as_ref(), Ratio(1, 1));
     if rate.0 == 0 {
         return Err(format!("cluster.node.{id}.clock_rate must be more than 0"));
@@ -178,6 +196,31 @@ fn node(id: u32, scenario: &Scenario, settings: &Settings, draws: &mut Draws<'_>
         Some(other) => return Err(format!("cluster.node.{id}.disk = \"{other}\": expected \"slow-fsync\"")),
     }
     Ok(node)
+}
+
+/// Paths that are unlike the others.
+fn links(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) -> Result<(), String> {
+    let count = world.nodes.len() as u32;
+    for (i, link) in scenario.net.link.iter().enumerate() {
+        let ends = |end: &Option<Selector>, key: &str| match end {
+            Some(Selector::Node(id)) if (1..=count).contains(id) => Ok(vec![*id]),
+            None | Some(Selector::All) => Ok((1..=count).collect()),
+            Some(other) => Err(format!("net.link {}: {key} = \"{other}\": expected node:N or all", i + 1)),
+        };
+        let (from, to) = (ends(&link.from, "from")?, ends(&link.to, "to")?);
+        let base = world.wires.paths.delay(0, 0).clone();
+        let delay = link.delay.as_ref().map(|spec| delay(Some(spec), base, draws)).transpose()?;
+        let rate = link.bandwidth.as_ref().map(|rate| draws.value(Some(rate), Size(0)).0);
+        for from in from {
+            for to in &to {
+                if let Some(delay) = &delay {
+                    world.wires.paths.set_delay(from, *to, delay.clone());
+                }
+                world.wires.paths.set_rate(from, *to, rate);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) -> Result<(), String> {
@@ -236,8 +279,7 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
             watch: ratio(spec.watch.as_ref(), base.watch, draws),
             pipeline: draws.value(spec.pipeline.as_ref(), base.pipeline).max(1),
             think,
-            data_max: draws.value(spec.data.as_ref(), crate::scenario::units::Size(base.data_max.into())).0
-                as u32,
+            data_max: draws.value(spec.data.as_ref(), Size(base.data_max.into())).0 as u32,
             closing: ratio(spec.closing.as_ref(), base.closing, draws),
             operations: spec.operations.as_ref().map(|n| u64::from(draws.value(Some(n), 0))),
             auth: spec.auth,

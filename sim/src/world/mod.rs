@@ -3,6 +3,9 @@
 //! One event at a time, in order of time; what is due at the same moment comes in an order that the seed draws. There are
 //! no threads. A world can be cloned and goes on in both copies: that is what sweeps over crash points and searches do.
 
+mod clients;
+mod servers;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -11,18 +14,21 @@ use zk_core::ids::ConnId;
 use crate::client::{Act, Client};
 use crate::clock::Time;
 use crate::dice::{self, Dice, Site};
-use crate::network::{self, Arrival, Delay, Stream, Way};
+use crate::network::{Arrival, Delay, Stream, Way};
 use crate::node::{Context, Effect, Loss, Node, NodeEvent, Stop};
-use crate::oracle::{ClientId, Commits, Histories, Violation};
+use crate::oracle::{Commits, Ensemble, Histories, Violation};
 use crate::trace::Trace;
+use crate::wires::{WireDue, Wires};
 
 /// Something that will happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// To a node, unless another process runs there by then.
     Node(u32, u32, NodeEvent),
-    /// Bytes arrive at an end of a connection.
+    /// Bytes arrive at an end of a client's connection.
     Arrive(ConnId, Way),
+    /// Something happens on a connection between servers.
+    Wire(WireDue),
     /// A client wakes.
     Wake(u32),
     /// A fault begins, by its number.
@@ -58,6 +64,20 @@ pub struct Link {
     node: u32,
     up: Stream,
     down: Stream,
+}
+
+impl Link {
+    /// Names its draws.
+    fn entity(&self, way: Way) -> u32 {
+        self.client * 2 + u32::from(way == Way::Down)
+    }
+
+    const fn stream(&mut self, way: Way) -> &mut Stream {
+        match way {
+            Way::Up => &mut self.up,
+            Way::Down => &mut self.down,
+        }
+    }
 }
 
 /// A client with its connection.
@@ -100,10 +120,14 @@ pub struct World {
     pub seats: Vec<Seat>,
     links: BTreeMap<ConnId, Link>,
     next_conn: u64,
+    /// Connections between servers.
+    pub wires: Wires,
     /// The order of all commits.
     pub commits: Commits,
     /// What clients saw.
     pub histories: Histories,
+    /// The judge of what servers do to one another, if there are several.
+    pub ensemble: Option<Ensemble>,
     /// Typed events of nodes since they were last taken.
     pub node_events: Vec<(u32, &'static str)>,
     /// Of bytes between clients and nodes.
@@ -118,11 +142,12 @@ pub struct World {
     held: Vec<(u32, Due)>,
     effects: Vec<Effect>,
     acts: Vec<Act>,
+    wire_due: Vec<(Time, WireDue)>,
 }
 
 impl World {
     /// An empty world.
-    pub fn new(seed: u64, readable: bool, client_delay: Delay, restart_after: u64) -> Self {
+    pub fn new(seed: u64, readable: bool, client_delay: Delay, wires: Wires, restart_after: u64) -> Self {
         Self {
             now: Time(0),
             heap: BinaryHeap::new(),
@@ -133,8 +158,10 @@ impl World {
             seats: Vec::new(),
             links: BTreeMap::new(),
             next_conn: 1,
+            wires,
             commits: Commits::default(),
             histories: Histories::default(),
+            ensemble: None,
             node_events: Vec::new(),
             client_delay,
             restart_after,
@@ -143,6 +170,7 @@ impl World {
             held: Vec::new(),
             effects: Vec::new(),
             acts: Vec::new(),
+            wire_due: Vec::new(),
         }
     }
 
@@ -183,14 +211,13 @@ impl World {
         match due {
             Due::Node(id, incarnation, event) => self.node_event(id, incarnation, event)?,
             Due::Arrive(conn, way) => self.arrive(conn, way)?,
+            Due::Wire(due) => self.wire_due(due)?,
             Due::Wake(entity) => self.wake(entity)?,
             Due::Begin(fault) => return Ok(Step::Begin(fault)),
             Due::End(fault, nth) => return Ok(Step::End(fault, nth)),
         }
         Ok(Step::Event)
     }
-
-    // --- nodes --------------------------------------------------------------------------------------------------------
 
     fn node_event(&mut self, id: u32, incarnation: u32, event: NodeEvent) -> Result<(), Violation> {
         let node = &self.nodes[id as usize - 1];
@@ -202,8 +229,12 @@ impl World {
             self.held.push((id, Due::Node(id, incarnation, event)));
             return Ok(());
         }
-        self.trace.event(self.now, 1, u64::from(id), event as u64);
+        self.trace.event(self.now, 1, u64::from(id), event.number());
         self.with_node(id, |node, cx| node.event(event, cx))?;
+        if is_boot {
+            self.wires.booted(self.now, id);
+            self.schedule_wires();
+        }
         if is_boot && self.nodes[id as usize - 1].refused.is_some() {
             self.boot_later(id);
         }
@@ -226,6 +257,8 @@ impl World {
             histories: &mut self.histories,
             effects: &mut effects,
             events: &mut self.node_events,
+            ensemble: &mut self.ensemble,
+            wires: &self.wires,
         };
         let outcome = f(node, &mut cx);
         let incarnation = self.nodes[id as usize - 1].incarnation;
@@ -234,6 +267,7 @@ impl World {
                 Effect::Schedule(at, event) => self.schedule(at, Due::Node(id, incarnation, event)),
                 Effect::Send(conn, bytes) => self.send(conn, Way::Down, Arrival::Bytes(bytes)),
                 Effect::Close(conn) => self.send(conn, Way::Down, Arrival::Closed),
+                Effect::Wire(name, command) => self.wire_command(id, name, command),
             }
         }
         self.effects = effects;
@@ -269,6 +303,8 @@ impl World {
         });
         self.nodes[id as usize - 1].crash(loss);
         self.break_links(|link| link.node == id);
+        self.wires.crash(self.now, id, loss);
+        self.schedule_wires();
     }
 
     /// A node stands still: what happens to it waits.
@@ -297,194 +333,5 @@ impl World {
     pub fn boot_at(&mut self, id: u32, at: Time) {
         let incarnation = self.nodes[id as usize - 1].incarnation;
         self.schedule(at, Due::Node(id, incarnation, NodeEvent::Boot));
-    }
-
-    // --- connections --------------------------------------------------------------------------------------------------
-
-    fn send(&mut self, conn: ConnId, way: Way, arrival: Arrival) {
-        let Some(link) = self.links.get_mut(&conn) else { return };
-        let entity = link.client * 2 + u32::from(way == Way::Down);
-        let pieces = match arrival {
-            Arrival::Bytes(bytes) => {
-                network::chunks(bytes, &mut self.dice, entity).into_iter().map(Arrival::Bytes).collect()
-            }
-            other => vec![other],
-        };
-        for piece in pieces {
-            let at = self.now.plus(self.client_delay.draw(&mut self.dice, Site::Delay, entity));
-            let link = self.links.get_mut(&conn).expect("looked up above");
-            let stream = if way == Way::Up { &mut link.up } else { &mut link.down };
-            if let Some(at) = stream.send(at, piece) {
-                self.schedule(at, Due::Arrive(conn, way));
-            }
-        }
-    }
-
-    fn arrive(&mut self, conn: ConnId, way: Way) -> Result<(), Violation> {
-        let now = self.now;
-        if let Some(link) = self.links.get(&conn)
-            && way == Way::Up
-            && self.nodes[link.node as usize - 1].is_paused
-        {
-            self.held.push((link.node, Due::Arrive(conn, way)));
-            return Ok(());
-        }
-        loop {
-            let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
-            let (client, node) = (link.client, link.node);
-            let stream = if way == Way::Up { &mut link.up } else { &mut link.down };
-            let Some(arrival) = stream.take(now) else { return Ok(()) };
-            let content = match &arrival {
-                Arrival::Bytes(bytes) => u64::from(crc32fast::hash(bytes)) << 20 | bytes.len() as u64,
-                Arrival::Opened => 1,
-                Arrival::Closed => 2,
-            };
-            self.trace.event(now, 2 + u64::from(way == Way::Down), conn.0, content);
-            match way {
-                Way::Up => self.arrive_at_node(conn, node, arrival)?,
-                Way::Down => self.arrive_at_client(conn, client, arrival)?,
-            }
-        }
-    }
-
-    fn arrive_at_node(&mut self, conn: ConnId, node: u32, arrival: Arrival) -> Result<(), Violation> {
-        if !self.nodes[node as usize - 1].is_up() {
-            self.reset(conn);
-            return Ok(());
-        }
-        match arrival {
-            Arrival::Opened => self.with_node(node, |node, cx| {
-                node.accept(conn, cx);
-                Ok(())
-            }),
-            Arrival::Bytes(bytes) => self.with_node(node, |node, cx| node.bytes(conn, &bytes, cx)),
-            Arrival::Closed => self.with_node(node, |node, cx| node.hung_up(conn, cx)),
-        }
-    }
-
-    fn arrive_at_client(&mut self, conn: ConnId, client: u32, arrival: Arrival) -> Result<(), Violation> {
-        let now = self.now;
-        let seat = &mut self.seats[client as usize];
-        if seat.conn != Some(conn) || seat.client.is_silent(now) {
-            return Ok(());
-        }
-        let mut acts = std::mem::take(&mut self.acts);
-        match arrival {
-            Arrival::Opened => {}
-            Arrival::Bytes(bytes) => seat.client.receive(now, &bytes, &mut self.dice, &mut acts),
-            Arrival::Closed => {
-                seat.conn = None;
-                seat.client.disconnected(now, &mut self.dice, &mut acts);
-            }
-        }
-        self.act(client, acts)
-    }
-
-    /// Both ends of a connection learn that it is broken, each in its own time.
-    pub fn reset(&mut self, conn: ConnId) {
-        let Some(link) = self.links.get_mut(&conn) else { return };
-        self.disconnects += 1;
-        let entity = link.client;
-        let delay = &self.client_delay;
-        let up = self.now.plus(delay.draw(&mut self.dice, Site::Delay, entity));
-        let down = self.now.plus(delay.draw(&mut self.dice, Site::Delay, entity));
-        let up = link.up.reset(up, &mut self.dice, entity);
-        let down = link.down.reset(down, &mut self.dice, entity);
-        for (at, way) in [(up, Way::Up), (down, Way::Down)] {
-            if let Some(at) = at {
-                self.schedule(at, Due::Arrive(conn, way));
-            }
-        }
-    }
-
-    /// Breaks all connections of which this is true.
-    pub fn break_links(&mut self, which: impl Fn(&Link) -> bool) {
-        let broken: Vec<ConnId> =
-            self.links.iter().filter(|(_, link)| which(link)).map(|(conn, _)| *conn).collect();
-        for conn in broken {
-            self.reset(conn);
-        }
-    }
-
-    /// Breaks the connections of one client.
-    pub fn break_client(&mut self, client: u32) {
-        self.break_links(|link| link.client == client);
-    }
-
-    // --- clients ------------------------------------------------------------------------------------------------------
-
-    fn wake(&mut self, entity: u32) -> Result<(), Violation> {
-        let now = self.now;
-        let seat = &mut self.seats[entity as usize];
-        if seat.armed > now || seat.client.deadline() > now {
-            // It has heard something meanwhile: wake it later.
-            if seat.armed <= now {
-                self.arm_client(entity);
-            }
-            return Ok(());
-        }
-        self.trace.event(now, 4, u64::from(entity), 0);
-        let mut acts = std::mem::take(&mut self.acts);
-        seat.client.wake(now, &mut self.dice, &mut acts);
-        self.act(entity, acts)
-    }
-
-    fn arm_client(&mut self, entity: u32) {
-        let seat = &mut self.seats[entity as usize];
-        let deadline = seat.client.deadline();
-        seat.armed = deadline;
-        self.schedule(deadline, Due::Wake(entity));
-    }
-
-    /// Does what a client wants.
-    fn act(&mut self, entity: u32, mut acts: Vec<Act>) -> Result<(), Violation> {
-        let now = self.now;
-        for act in acts.drain(..) {
-            match act {
-                Act::Dial(server) => {
-                    let conn = ConnId(self.next_conn);
-                    self.next_conn += 1;
-                    let node = server % self.nodes.len() as u32 + 1;
-                    let link = Link { client: entity, node, up: Stream::default(), down: Stream::default() };
-                    self.links.insert(conn, link);
-                    self.seats[entity as usize].conn = Some(conn);
-                    self.send(conn, Way::Up, Arrival::Opened);
-                }
-                Act::Send(bytes) => {
-                    if let Some(conn) = self.seats[entity as usize].conn {
-                        self.send(conn, Way::Up, Arrival::Bytes(bytes));
-                    }
-                }
-                Act::Hang => {
-                    if let Some(conn) = self.seats[entity as usize].conn.take() {
-                        self.send(conn, Way::Up, Arrival::Closed);
-                    }
-                }
-                Act::Tell(seen) => {
-                    self.trace.tell(now, || format!("client {entity}"), || format!("{seen:?}"));
-                    self.histories.take(ClientId(entity), seen, &mut self.commits)?;
-                }
-            }
-        }
-        self.acts = acts;
-        let seat = &self.seats[entity as usize];
-        if seat.armed <= now || seat.client.deadline() < seat.armed {
-            self.arm_client(entity);
-        }
-        self.drop_dead_links();
-        Ok(())
-    }
-
-    /// Connections of which nothing is left to arrive.
-    fn drop_dead_links(&mut self) {
-        if self.links.len() <= 2 * self.seats.len() + 8 {
-            return;
-        }
-        let seats = &self.seats;
-        self.links.retain(|conn, link| {
-            link.up.next().is_some()
-                || link.down.next().is_some()
-                || seats[link.client as usize].conn == Some(*conn)
-        });
     }
 }

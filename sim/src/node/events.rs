@@ -1,0 +1,73 @@
+//! What the core tells, as triggers and searches name it.
+
+use zk_core::event::Event;
+use zk_core::replica::{Leave, SyncKind};
+
+use crate::trace::Trace;
+
+/// Events that `on` may wait for, with what each means.
+pub const EVENTS: &[(&str, &str)] = &[
+    ("SessionCreating", "a session begins: its createSession is on its way"),
+    ("SessionExpiring", "a session showed no life for its timeout: its closeSession is on its way"),
+    ("SnapshotStarted", "the log is rolled and a snapshot begun"),
+    ("SnapshotDone", "a snapshot is durable"),
+    ("ElectionBegun", "a server asks for votes"),
+    ("ElectionDecided", "a server knows whom it will follow, or that it leads"),
+    ("EpochProposed", "a leader has a quorum and a durable epoch that none of it knows"),
+    ("EpochAccepted", "a learner has the leader's epoch on its disk"),
+    ("SyncChosen", "a leader has decided how to bring a learner up to date"),
+    ("SyncBegun", "a learner hears how it is brought up to date"),
+    ("NewLeaderAcked", "a learner has the leader's history and epoch on its disk and says so"),
+    ("EpochEstablished", "a quorum holds the leader's history, or a learner hears that one does"),
+    ("Committed", "a server knows more to be committed"),
+    ("RoleLeft", "a server ceases to lead or to learn"),
+    ("LearnerLost", "a leader's link to a learner is gone, or another took its place"),
+];
+
+/// The event's name in scenarios.
+pub(super) const fn name(event: &Event) -> &'static str {
+    match event {
+        Event::SessionCreating { .. } => "SessionCreating",
+        Event::SessionExpiring { .. } => "SessionExpiring",
+        Event::SnapshotStarted { .. } => "SnapshotStarted",
+        Event::SnapshotDone { .. } => "SnapshotDone",
+        Event::ElectionBegun { .. } => "ElectionBegun",
+        Event::ElectionDecided { .. } => "ElectionDecided",
+        Event::EpochProposed { .. } => "EpochProposed",
+        Event::EpochAccepted { .. } => "EpochAccepted",
+        Event::SyncChosen { .. } => "SyncChosen",
+        Event::SyncBegun { .. } => "SyncBegun",
+        Event::NewLeaderAcked { .. } => "NewLeaderAcked",
+        Event::EpochEstablished { .. } => "EpochEstablished",
+        Event::Committed { .. } => "Committed",
+        Event::RoleLeft { .. } => "RoleLeft",
+        Event::LearnerLost { .. } => "LearnerLost",
+        _ => "Other",
+    }
+}
+
+/// Situations that searches look for.
+pub(super) fn mark(event: &Event, trace: &mut Trace) {
+    match event {
+        Event::ElectionBegun { .. } => trace.mark("election"),
+        Event::EpochEstablished { .. } => trace.mark("epoch-established"),
+        Event::SyncBegun { kind, .. } => trace.mark(match kind {
+            SyncKind::Diff => "diff-sync",
+            SyncKind::Trunc => "trunc-sync",
+            SyncKind::Snap => "snap-sync",
+        }),
+        Event::RoleLeft { why } => trace.mark(match why {
+            Leave::NoQuorum(_) => "leader-found-no-quorum",
+            Leave::LostQuorum => "leader-lost-its-quorum",
+            Leave::CounterUsedUp => "counter-used-up",
+            Leave::Unreachable => "leader-unreachable",
+            Leave::LinkDown(_) => "leader-lost",
+            Leave::LeaderSilent => "leader-silent",
+            Leave::EpochBehind => "leader-of-an-old-epoch",
+            Leave::CannotTruncate => "cannot-truncate",
+            _ => "peer-fault",
+        }),
+        Event::LearnerLost { .. } => trace.mark("learner-lost"),
+        _ => {}
+    }
+}

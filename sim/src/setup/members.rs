@@ -1,0 +1,129 @@
+//! Who belongs to an ensemble, and how its members are set up.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use zk_core::address::HostPort;
+use zk_core::config::quorum_config::QuorumConfig;
+use zk_core::election::ElectionSettings;
+use zk_core::election::links::LinkSettings;
+use zk_core::ids::Sid;
+use zk_core::quorum::Membership;
+use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads};
+
+use super::Draws;
+use crate::node::{Node, Settings};
+use crate::oracle;
+use crate::scenario::Cluster;
+use crate::scenario::units::Size;
+
+/// The members of an ensemble.
+pub(super) struct Members {
+    membership: Arc<Membership>,
+    count: u32,
+}
+
+impl Members {
+    /// None: a server alone.
+    pub(super) fn of(cluster: &Cluster, voters: u32, observers: u32) -> Result<Option<Self>, String> {
+        if voters == 0 || voters + observers > MEMBERS_MAX {
+            return Err(format!(
+                "voters = {voters} and observers = {observers}: expected a voter, and {MEMBERS_MAX} members at most"
+            ));
+        }
+        let count = voters + observers;
+        if let Some(unknown) =
+            cluster.node.keys().find(|key| !key.parse().is_ok_and(|id| (1..=count).contains(&id)))
+        {
+            return Err(format!("cluster.node.{unknown}: expected one of the {count} nodes by its number"));
+        }
+        if count == 1 {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        for id in 1..=count {
+            let role = if id <= voters { "participant" } else { "observer" };
+            let _ = writeln!(text, "server.{id}=n{id}:2888:3888:{role};2181");
+        }
+        for (i, group) in cluster.groups.iter().flatten().enumerate() {
+            let ids: Vec<String> = group.iter().map(u32::to_string).collect();
+            let _ = writeln!(text, "group.{}={}", i + 1, ids.join(":"));
+        }
+        for (id, spec) in &cluster.node {
+            if let (Some(weight), Some(_)) = (spec.weight, &cluster.groups) {
+                let _ = writeln!(text, "weight.{id}={weight}");
+            }
+        }
+        text.push_str("version=0");
+        let config = QuorumConfig::parse(&text).map_err(|error| format!("[cluster]: {error}"))?;
+        Ok(Some(Self { membership: Arc::new(Membership::settled(Arc::new(config))), count }))
+    }
+
+    /// What every member is told.
+    pub(super) fn join(
+        &self,
+        cluster: &Cluster,
+        settings: &mut Settings,
+        draws: &mut Draws<'_>,
+    ) -> Result<(), String> {
+        let init_limit = draws.value(cluster.init_limit.as_ref(), 10);
+        let sync_limit = draws.value(cluster.sync_limit.as_ref(), 5);
+        let tick_ms = u64::from(settings.replica.tick_ms);
+        let patience_ms = tick_ms * u64::from(sync_limit);
+        let log_share = match cluster.log_share.as_deref() {
+            None => LogShare::OfSnapshot { permille: 330 },
+            Some("never") => LogShare::Never,
+            Some("any") => LogShare::Any,
+            Some(permille) => LogShare::OfSnapshot {
+                permille: permille.parse().map_err(|_| {
+                    format!("log_share = \"{permille}\": expected never, any, or thousandths of the snapshot's size")
+                })?,
+            },
+        };
+        let leader_serves = match cluster.leader_serves.as_deref() {
+            None | Some("yes") => ClientService::Open,
+            Some("no") => ClientService::Closed,
+            Some(other) => return Err(format!("leader_serves = \"{other}\": expected yes or no")),
+        };
+        let choice = if cluster.force_snapshot_sync { SyncChoice::Snapshot } else { SyncChoice::Least };
+        settings.replica.ensemble = Some(Ensemble {
+            membership: Arc::clone(&self.membership),
+            election: ElectionSettings::default(),
+            links: LinkSettings {
+                addresses: Vec::new(),
+                dial_timeout_ms: patience_ms,
+                hello_timeout_ms: patience_ms,
+            },
+            init_limit,
+            sync_limit,
+            connect_limit: None,
+            window_count: 500,
+            window_bytes: draws.value(cluster.window.as_ref(), Size(1 << 20)).0 as usize,
+            log_share,
+            sync_choice: choice,
+            sync_reads: SyncReads::Confirmed,
+            backlog_max: 1 << 20,
+            held_max: 1 << 20,
+            leader_serves,
+            observer_delay_ms: 0,
+        });
+        Ok(())
+    }
+
+    /// What only this one is told.
+    pub(super) fn settle(&self, node: &mut Node) {
+        let host = format!("n{}", node.id);
+        if let Some(ensemble) = &mut node.settings.replica.ensemble {
+            ensemble.links.addresses = vec![HostPort { host, port: 3888 }];
+        }
+    }
+
+    /// Who watches them.
+    pub(super) fn oracle(&self) -> oracle::Ensemble {
+        let machines = (1..=self.count).map(|id| (id, Sid(i64::from(id))));
+        oracle::Ensemble::new(self.membership.quorums().clone(), machines)
+    }
+}
+
+/// What fits into the high byte of a session id.
+const MEMBERS_MAX: u32 = 255;
