@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, Verdict};
 use crate::logging::Logging;
-use crate::{exit, jvm_flags, run};
+use crate::{exit, failover, jvm_flags, run};
 
 /// A coordination server that speaks ZooKeeper's protocol and keeps ZooKeeper's files.
 #[derive(Debug, Parser)]
@@ -27,6 +27,7 @@ enum Command {
     Run(Run),
     // Its own words describe it.
     Bench(bench::Args),
+    Failover(failover::Args),
 }
 
 /// What `run` takes.
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(match command.unwrap_or(Command::Run(run)) {
         Command::Run(run) => run::run(&run, &jvm_flags::from_environment()),
         Command::Bench(args) => measure(&args),
+        Command::Failover(args) => outage(&args),
     })
 }
 
@@ -60,6 +62,17 @@ fn measure(args: &bench::Args) -> u8 {
     match bench::run(args) {
         Ok(Verdict::Clean) => exit::CLEAN,
         Ok(Verdict::Failures) => exit::UNEXPECTED,
+        Err(error) => {
+            eprintln!("{error:#}");
+            exit::UNEXPECTED
+        }
+    }
+}
+
+fn outage(args: &failover::Args) -> u8 {
+    match failover::run(args) {
+        Ok(true) => exit::CLEAN,
+        Ok(false) => exit::UNEXPECTED,
         Err(error) => {
             eprintln!("{error:#}");
             exit::UNEXPECTED

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 mod environment;
 pub mod exit;
+pub mod failover;
 mod jvm_flags;
 mod logging;
 pub mod run;

@@ -212,7 +212,7 @@ impl Plan {
 }
 
 /// Seconds as people write them: `10`, `0.5`.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     // A day is beyond every use, and keeps nanoseconds in 64 bits.
     if !(0.0..=86_400.0).contains(&seconds) {
@@ -229,7 +229,8 @@ fn check_root(root: &str) -> Result<()> {
     Ok(())
 }
 
-fn resolve(servers: &str) -> Result<Vec<SocketAddr>> {
+/// The addresses of `HOST:PORT,…`.
+pub(crate) fn resolve(servers: &str) -> Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for server in servers.split(',') {
         let found = server

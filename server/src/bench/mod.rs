@@ -22,6 +22,8 @@ use anyhow::{Context, Result};
 
 pub use args::{Args, Created, Operation};
 
+pub(crate) use args::{resolve, seconds};
+
 use args::{Afterwards, Plan};
 use engine::Engine;
 use report::Report;
