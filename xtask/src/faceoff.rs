@@ -5,6 +5,7 @@
 //! server's zxid must move by as much as was written.
 
 mod contestant;
+mod failover;
 mod machine;
 mod matrix;
 mod memory;
@@ -20,8 +21,9 @@ use serde_json::Value;
 
 use crate::step::root;
 use contestant::Contestant;
+use failover::Failover;
 use machine::Machine;
-use matrix::{CELLS, Cell, SIZE_BYTES, WARM_UPS};
+use matrix::{Cell, SIZE_BYTES, WARM_UPS};
 use memory::Memory;
 
 /// Options of the JVM while speed is measured. A heap of fixed size, large enough that collections are short.
@@ -32,6 +34,7 @@ const JIT_SECONDS: &str = "10";
 /// Files of results.
 const SPEED: &str = "speed.json";
 const MEMORY: &str = "memory.json";
+const ENSEMBLE: &str = "ensemble.json";
 
 /// Compares the speed, the CPU time and the memory of Zoarium and Apache ZooKeeper.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +48,9 @@ pub(crate) struct Args {
     /// Unmeasured seconds before them
     #[arg(long, default_value_t = 5.0)]
     warm_up: f64,
+    /// Servers of each kind: one alone, or an ensemble, which is also killed and measured until it writes again
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
+    voters: u32,
     /// Names of the cells to run [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     cells: Vec<String>,
@@ -76,9 +82,11 @@ struct Results {
     rounds: u32,
     seconds: f64,
     warm_up_seconds: f64,
+    voters: u32,
     servers: Vec<Contestant>,
     runs: Vec<Run>,
     memory: Vec<Memory>,
+    failovers: Vec<Failover>,
 }
 
 /// One load on one server.
@@ -101,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         fs::create_dir_all(made).with_context(|| format!("cannot make {}", made.display()))?;
     }
     let dir = dir.canonicalize()?;
-    let cells = chosen(&args.cells)?;
+    let cells = chosen(args)?;
     binary_of(Profile::Release)?;
     let mut results = Results {
         command: std::env::args().skip(1).fold("cargo xtask".into(), |line, word| line + " " + &word),
@@ -109,9 +117,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rounds: args.rounds,
         seconds: args.seconds,
         warm_up_seconds: args.warm_up,
+        voters: args.voters,
         servers: args.only.map_or_else(|| vec![Contestant::Java, Contestant::Zoarium], |only| vec![only]),
         runs: Vec::new(),
         memory: Vec::new(),
+        failovers: Vec::new(),
     };
     if args.memory {
         for server in &results.servers {
@@ -126,22 +136,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     println!("\n{}", table::markdown(&results)?);
-    let out = kept.join(if args.memory { MEMORY } else { SPEED });
+    let out = kept.join(match args {
+        Args { memory: true, .. } => MEMORY,
+        Args { voters: 1, .. } => SPEED,
+        _ => ENSEMBLE,
+    });
     fs::write(&out, serde_json::to_string_pretty(&results)?)
         .with_context(|| format!("cannot write {}", out.display()))?;
     println!("results: {}", out.display());
     Ok(())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Cell>> {
-    if names.is_empty() {
-        return Ok(CELLS.to_vec());
-    }
+fn chosen(args: &Args) -> Result<Vec<Cell>> {
+    let (cells, names) = (matrix::cells(args.voters), &args.cells);
     for name in names {
-        let known: Vec<&str> = CELLS.iter().map(|cell| cell.name).collect();
+        let known: Vec<&str> = cells.iter().map(|cell| cell.name).collect();
         ensure!(known.contains(&name.as_str()), "no cell {name:?}; there are {}", known.join(", "));
     }
-    Ok(CELLS.iter().filter(|cell| names.iter().any(|name| name == cell.name)).copied().collect())
+    let wanted = |cell: &&Cell| names.is_empty() || names.iter().any(|name| name == cell.name);
+    Ok(cells.iter().filter(wanted).copied().collect())
 }
 
 /// Each server once, on a data directory of its own; the first of one round is the second of the next.
@@ -153,7 +166,7 @@ fn one_round(results: &mut Results, round: u32, cells: &[Cell], dir: &Path) -> R
     let (seconds, warm_up) = (results.seconds.to_string(), results.warm_up_seconds.to_string());
     for server in servers {
         let fresh = tempfile::tempdir_in(dir)?;
-        let running = server.start(fresh.path(), JVM)?;
+        let running = server.start_all(results.voters, fresh.path(), JVM)?;
         for load in WARM_UPS {
             let times = ["--warm-up", "0", "--duration", JIT_SECONDS, "--size", SIZE_BYTES];
             running.bench(&[&times[..], load].concat())?;
@@ -170,6 +183,10 @@ fn one_round(results: &mut Results, round: u32, cells: &[Cell], dir: &Path) -> R
             results.runs.push(Run { round, server, cell: cell.name.into(), report });
         }
         running.stop()?;
+        if results.voters > 1 {
+            let fresh = tempfile::tempdir_in(dir)?;
+            results.failovers.extend(failover::measure(server, round, results.voters, fresh.path())?);
+        }
     }
     Ok(())
 }
@@ -179,7 +196,7 @@ fn render(kept: &Path) -> Result<()> {
     let page = root().join("docs/benchmarks.md");
     let old = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
     let mut tables = String::new();
-    for name in [SPEED, MEMORY] {
+    for name in [SPEED, MEMORY, ENSEMBLE] {
         let file = kept.join(name);
         if !file.exists() {
             println!("{} is not there: its table is left out", file.display());

@@ -63,6 +63,40 @@ pub(super) const CELLS: &[Cell] = &[
     },
 ];
 
+/// What ensembles are compared in: what every write costs over all of them, and reads that each server answers alone.
+pub(super) const ENSEMBLE_CELLS: &[Cell] = &[
+    Cell {
+        name: "ensemble-set-pipelined",
+        what: "set, 3 sessions with 16 outstanding",
+        load: &["--op", "set", "--sessions", "3", "--outstanding", "16"],
+    },
+    Cell {
+        name: "ensemble-set-64",
+        what: "set, 64 sessions with 1 outstanding",
+        load: &["--op", "set", "--sessions", "64", "--outstanding", "1"],
+    },
+    Cell {
+        name: "ensemble-set-500",
+        what: "set, 15 sessions, 500 due per second",
+        load: &["--op", "set", "--sessions", "15", "--rate", "500"],
+    },
+    Cell {
+        name: "ensemble-set-serial",
+        what: "set, 1 session with 1 outstanding",
+        load: &["--op", "set", "--sessions", "1", "--outstanding", "1"],
+    },
+    Cell {
+        name: "ensemble-get-pipelined",
+        what: "get, 3 sessions with 16 outstanding",
+        load: &["--op", "get", "--sessions", "3", "--outstanding", "16"],
+    },
+];
+
+/// The cells for so many voters.
+pub(super) fn cells(voters: u32) -> &'static [Cell] {
+    if voters == 1 { CELLS } else { ENSEMBLE_CELLS }
+}
+
 /// Unmeasured loads before the first cell: the JVM compiles what it has seen often enough.
 pub(super) const WARM_UPS: &[&[&str]] = &[CELLS[0].load, CELLS[3].load];
 
@@ -72,8 +106,9 @@ mod tests {
 
     #[test]
     fn names_stand_for_one_cell_each() {
-        for (nth, cell) in CELLS.iter().enumerate() {
-            assert!(CELLS[..nth].iter().all(|other| other.name != cell.name), "{}", cell.name);
+        let all = [CELLS, ENSEMBLE_CELLS].concat();
+        for (nth, cell) in all.iter().enumerate() {
+            assert!(all[..nth].iter().all(|other| other.name != cell.name), "{}", cell.name);
         }
     }
 }

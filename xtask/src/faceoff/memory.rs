@@ -57,13 +57,13 @@ pub(super) fn measure(server: Contestant, dir: &Path, znodes: u64) -> Result<Mem
 
 /// Resident bytes at rest, and Java's live heap. Java is made to collect first: garbage is not what a znode costs.
 fn settled(running: &Running) -> Result<(u64, Option<u64>)> {
-    let pid = running.pid();
+    let pid = *running.pids().first().context("a server alone has a process")?;
     let heap = match running {
         Running::Java(_) => {
             jcmd(pid, "GC.run")?;
             Some(live_heap(&jcmd(pid, "GC.heap_info")?)?)
         }
-        Running::Zoarium(_) => None,
+        Running::Zoarium(_) | Running::Ensemble(_) => None,
     };
     let start = Instant::now();
     let mut lowest = u64::MAX;

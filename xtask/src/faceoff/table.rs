@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::contestant::{Contestant, ZOO_CFG};
-use super::matrix::{CELLS, Cell};
+use super::matrix::{Cell, cells};
 use super::memory::JVM as MEMORY_JVM;
 use super::{JVM, Results, Run};
 
@@ -70,6 +70,9 @@ pub(super) fn markdown(results: &Results) -> Result<String> {
     if !results.runs.is_empty() {
         speed(&mut out, results)?;
     }
+    if !results.failovers.is_empty() {
+        failovers(&mut out, results)?;
+    }
     if !results.memory.is_empty() {
         memory(&mut out, results)?;
     }
@@ -88,7 +91,12 @@ fn place(out: &mut String, results: &Results) -> Result<()> {
     let lines: Vec<&str> = ZOO_CFG.lines().collect();
     writeln!(
         out,
-        "- Both: standalone, fresh dataDir, `{}`, forceSync on, snapCount 100000, client on the same machine.\n",
+        "- Both: {}, fresh dataDir, `{}`, forceSync on, snapCount 100000, client on the same machine.\n",
+        if results.voters == 1 {
+            "standalone".into()
+        } else {
+            format!("{} voters on one machine", results.voters)
+        },
         lines.join("` `")
     )?;
     Ok(())
@@ -113,7 +121,7 @@ fn speed(out: &mut String, results: &Results) -> Result<()> {
     let ratio = if both { " | ratio" } else { "" };
     writeln!(out, "| load | | {}{ratio} |", header.join(" | "))?;
     writeln!(out, "|---|---|{}", "---:|".repeat(header.len() + usize::from(both)))?;
-    for cell in CELLS {
+    for cell in cells(results.voters) {
         let runs: Vec<&Run> = results.runs.iter().filter(|run| run.cell == cell.name).collect();
         if !runs.is_empty() {
             rows(out, cell, &runs, &results.servers)?;
@@ -157,6 +165,24 @@ fn ratios(runs: &[&Run], quantity: &Quantity) -> Result<Vec<f64>> {
 fn value(run: &Run, quantity: &Quantity) -> Result<f64> {
     let value = run.report.pointer(quantity.pointer).and_then(Value::as_f64);
     value.with_context(|| format!("{} of {} has no {}", run.cell, run.server, quantity.pointer))
+}
+
+fn failovers(out: &mut String, results: &Results) -> Result<()> {
+    writeln!(
+        out,
+        "From `kill -9` of the leader to the first write that was acknowledged, with 8 writers (`server failover`); \
+         nothing acknowledged was missing afterwards.\n"
+    )?;
+    writeln!(out, "| server | kills | ms | writes in doubt |\n|---|---:|---:|---:|")?;
+    for server in &results.servers {
+        let of = || results.failovers.iter().filter(|failover| failover.server == *server);
+        let text = |figures: Vec<f64>| Spread::of(figures).map_or_else(|| "–".into(), Spread::text);
+        let ms = text(of().map(|failover| failover.ms).collect());
+        let in_doubt = text(of().map(|failover| failover.in_doubt as f64).collect());
+        writeln!(out, "| {server} | {} | {ms} | {in_doubt} |", of().count())?;
+    }
+    writeln!(out)?;
+    Ok(())
 }
 
 fn memory(out: &mut String, results: &Results) -> Result<()> {
@@ -228,6 +254,8 @@ mod tests {
             rounds: 3,
             seconds: 10.0,
             warm_up_seconds: 5.0,
+            voters: 1,
+            failovers: Vec::new(),
             servers,
             runs,
             memory: Vec::new(),
