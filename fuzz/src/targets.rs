@@ -116,9 +116,17 @@ fn quorum_stream(bytes: &[u8]) {
         let mut packets = PacketReader::new(sender, FRAME_MAX);
         for piece in bytes.chunks(5) {
             packets.push(piece);
-            while let Ok(Some(_)) = packets.next_packet() {}
+            while next_of_stream(&mut packets) {}
         }
     }
+}
+
+/// Takes one thing from the front, as a driver does: a packet, or behind SNAP the end of an empty snapshot.
+fn next_of_stream(packets: &mut PacketReader) -> bool {
+    if packets.in_snapshot() {
+        return packets.end_snapshot() == Ok(true);
+    }
+    matches!(packets.next_packet(), Ok(Some(_)))
 }
 
 fn quorum_auth(bytes: &[u8]) {

@@ -49,7 +49,8 @@ def main(address, writes):
         data = f"value {number}".encode()
         n = number
         zk.create_async(f"/kills/n{n:06}", data).rawlink(lambda r, n=n, d=data: done(n, d, r))
-    print("WRITTEN", flush=True)
+    with lock:  # the last acknowledgements print meanwhile, on a thread of kazoo's
+        print("WRITTEN", flush=True)
     assert sys.stdin.readline(), "nobody answered"
     with lock:
         expected = dict(acked)

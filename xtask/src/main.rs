@@ -7,7 +7,8 @@ mod setup;
 mod step;
 mod tidy;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Zoarium's developer commands.
@@ -24,12 +25,20 @@ enum Command {
     Museum(museum::Arguments),
 }
 
-fn main() -> Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    let done = match Command::parse() {
         Command::Ci => ci::everything(),
         Command::Setup => setup::install_missing(),
         Command::Tidy => tidy::check(),
         Command::Faceoff(args) => faceoff::run(&args),
         Command::Museum(arguments) => museum::open(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // What the step printed tells more than where in this program the step was called.
+            eprintln!("\n=== failed: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

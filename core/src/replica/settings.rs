@@ -35,6 +35,14 @@ pub struct ReplicaConfig {
 }
 
 impl ReplicaConfig {
+    /// The bug is planted in its elections, too.
+    #[cfg(feature = "museum")]
+    pub(super) fn with_planted_elections(mut self) -> Self {
+        let museum = self.museum;
+        self.ensemble.iter_mut().for_each(|ensemble| ensemble.election.museum = museum);
+        self
+    }
+
     pub(super) fn ensemble(&self) -> &Ensemble {
         self.ensemble.as_ref().expect("invariant: only members of an ensemble have these roles")
     }

@@ -6,8 +6,8 @@
 //! ACK(z) ───────────────┴─► quorum for z, and z is the oldest ─► COMMIT, INFORM, Apply
 //! ```
 //! Two things are only done while a quorum is known to follow, and the word for it is an answer to a PING that was sent
-//! *after* the need arose: answering a sync, and expiring sessions. A leader that was paused, or cut off, and does not know
-//! that it has been deposed, gets no such answer.
+//! *after* the need arose: answering a sync, and expiring sessions. (For a sync acknowledgements of a later proposal do as
+//! well.) A leader that was paused, or cut off, and does not know that it has been deposed, gets no such answer.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -198,8 +198,20 @@ impl Broadcast {
         let committed = turn.log.committed();
         let upto = turn.log.range(committed, turn.log.logged()).nth(ready - 1).map(|entry| entry.zxid);
         let upto = upto.expect("invariant: every outstanding proposal has its acks");
-        let entries = turn.log.commit(upto);
+        let mut entries = turn.log.commit(upto);
         turn.log.prove();
+        while let Some(next) = entries.first() {
+            self.answer_syncs_before(next.zxid, learners, turn);
+            let behind = self.syncs.front().map_or(upto, |sync| sync.behind);
+            let later = entries.split_off(entries.partition_point(|entry| entry.zxid <= behind));
+            self.hand_over(core::mem::replace(&mut entries, later), learners, turn);
+        }
+        turn.event(Event::Committed { zxid: upto });
+        self.answer_syncs(learners, turn);
+    }
+
+    /// What is committed goes to everybody who lives by it.
+    fn hand_over(&mut self, entries: Vec<Entry>, learners: &mut Learners, turn: &mut Turn<'_>) {
         for entry in &entries {
             self.proposer.committed(&entry.txn);
             tell(entry, learners, turn);
@@ -208,8 +220,6 @@ impl Broadcast {
         turn.apply(entries, ApplyMode::Live, |txn| {
             origins.pop_front_if(|(zxid, _)| *zxid == txn.header.zxid).map(|(_, conn)| conn)
         });
-        turn.event(Event::Committed { zxid: upto });
-        self.answer_syncs(learners, turn);
     }
 
     pub(super) fn applied(&mut self, zxid: Zxid, turn: &Turn<'_>) {
@@ -339,11 +349,15 @@ impl Broadcast {
                 break;
             }
             self.syncs.pop_front();
-            match who {
-                Waiter::Conn(conn) => turn.out.push(Action::Apply([Commit::Sync { conn }].into())),
-                Waiter::Learner(link) if learners.get(link).is_some() => turn.send(link, QuorumPacket::Sync),
-                Waiter::Learner(_) => {}
-            }
+            answer(who, learners, turn);
+        }
+    }
+
+    /// Answers the syncs that came before this txn was proposed: a quorum has acknowledged it, and so has followed since. They
+    /// are answered before it is told of, for their clients wait for what they asked in the order in which they asked it.
+    fn answer_syncs_before(&mut self, zxid: Zxid, learners: &Learners, turn: &mut Turn<'_>) {
+        while let Some(sync) = self.syncs.pop_front_if(|sync| sync.behind < zxid) {
+            answer(sync.who, learners, turn);
         }
     }
 
@@ -366,6 +380,14 @@ impl Broadcast {
 
     pub(super) fn sessions(&self) -> Vec<SessionInfo> {
         self.proposer.sessions()
+    }
+}
+
+fn answer(who: Waiter, learners: &Learners, turn: &mut Turn<'_>) {
+    match who {
+        Waiter::Conn(conn) => turn.out.push(Action::Apply([Commit::Sync { conn }].into())),
+        Waiter::Learner(link) if learners.get(link).is_some() => turn.send(link, QuorumPacket::Sync),
+        Waiter::Learner(_) => {}
     }
 }
 
