@@ -256,6 +256,45 @@ fn parts_of_the_log_reach_from_before_the_learner_to_the_window() {
     assert!(span(part(z(1, 1), z(2, 4), LogShare::OfSnapshot { permille: 1_000_000 })).is_some());
 }
 
+/// A snapshot of what the log does not lead up to, as a power cut leaves it right after a leader's snapshot has been installed, or
+/// when a follower's own was faster than its log.
+fn with_a_snapshot_beyond_the_log() -> Scene {
+    let mut scene = Scene::new();
+    scene.append("a", zxids(1, 1..=3));
+    for zxid in zxids(2, 1..=2) {
+        create(&mut scene.tree, zxid, "a");
+    }
+    scene.snapshot();
+    scene
+}
+
+#[test]
+fn a_log_that_does_not_lead_up_to_the_snapshot_is_not_gone_on_with() {
+    let mut scene = with_a_snapshot_beyond_the_log();
+    let tree = scene.restart();
+    assert!(equal(&tree, &scene.tree));
+    scene.append("a", zxids(2, 3..=4));
+    let z = Zxid::new;
+    let part = history::read(&mut scene.memory, &CONFIG, z(1, 2), z(2, 4), LogShare::Any).unwrap();
+    assert_eq!(part, LogPart::Unfit, "a learner would miss what only the snapshot has");
+    assert!(equal(&scene.restart(), &scene.tree));
+    // The snapshot rots: there is nothing to fall back to, and nobody is told a history with a hole in it.
+    scene.memory.bytes(&snap("snapshot.200000002"))[100] ^= 1;
+    assert!(matches!(recover(&mut scene.memory, &CONFIG), Err(DiskFault::Missing { .. })));
+}
+
+#[test]
+fn a_log_that_leads_up_to_the_snapshot_stays_with_all_before_it() {
+    let mut scene = Scene::new();
+    scene.append("a", zxids(1, 1..=3));
+    scene.snapshot();
+    scene.roll();
+    scene.append("a", zxids(1, 4..=4));
+    let before = scene.memory.clone();
+    scene.restart();
+    assert_eq!(before.names(), scene.memory.names());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

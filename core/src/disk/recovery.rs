@@ -63,8 +63,10 @@ pub fn recover(vfs: &mut impl Vfs, config: &DiskConfig) -> Result<Recovered, Dis
         Some(base) => base,
         None => without_snapshot(vfs, config, &logs)?,
     };
+    let snapshot = base.0.last_zxid();
     let mut replay = Replay::over(base, config, events, Bound::Everything);
     replay.read(vfs, &logs)?;
+    replay.drop_what_does_not_join(vfs, &logs, snapshot)?;
     replay.finish_files(vfs)?;
     replay.recovered(vfs)
 }
@@ -268,6 +270,54 @@ impl<'a> Replay<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whatever is older than the snapshot goes if the log does not lead up to it. That is so when a power cut came right after
+    /// a leader's snapshot had been installed, or when a follower's own snapshot, of what others hold, was faster than its log.
+    /// The log that is written from now on would look like the continuation of the old one, since an epoch may begin with any
+    /// number: learners would be given a history with a hole in it, and so would the next recovery if this snapshot rots.
+    fn drop_what_does_not_join(
+        &mut self,
+        vfs: &mut impl Vfs,
+        logs: &[LogFile],
+        snapshot: Zxid,
+    ) -> Result<(), DiskFault> {
+        let older: Vec<_> = logs.iter().filter(|(first, ..)| *first <= snapshot).collect();
+        let joins = older.last().is_some_and(|log| self.may_hold(vfs, log, snapshot));
+        // Java names snapshots by epochs without a txn, too.
+        if snapshot.counter() == 0 || joins {
+            return Ok(());
+        }
+        let names = vfs.list(Dir::Snap).map_err(|error| list_error(Dir::Snap, error))?;
+        let is_older = |name: &str| layout::snapshot(name).is_some_and(|named| named.zxid < snapshot);
+        let mut names: Vec<_> =
+            names.into_iter().map(|(name, _)| name).filter(|name| is_older(name)).collect();
+        names.sort_unstable();
+        for name in names {
+            self.repairs.push(FileOp::Unlink(FileName { dir: Dir::Snap, name }));
+        }
+        // No old snapshot without its log.
+        self.repairs.push(FileOp::SyncDir(Dir::Snap));
+        for (_, name, _) in older {
+            let file = FileName { dir: Dir::Log, name: name.clone() };
+            self.tail.take_if(|(tail, _)| *tail == file);
+            self.repairs.push(FileOp::Unlink(file));
+        }
+        Ok(())
+    }
+
+    /// Whether a log file holds a txn. If it cannot be read through nobody knows, and it may.
+    fn may_hold(&self, vfs: &mut impl Vfs, (_, name, size): &LogFile, zxid: Zxid) -> bool {
+        let file = FileName { dir: Dir::Log, name: name.clone() };
+        let Ok(mut reader) = LogReader::open(vfs, file, *size, self.config.record_max) else { return true };
+        loop {
+            match reader.next_record() {
+                Ok(Some(record)) if record.zxid() == Some(zxid) => return true,
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
     }
 
     /// What was read becomes durable, and what was torn goes.
