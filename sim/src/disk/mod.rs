@@ -252,6 +252,14 @@ impl Disk {
         snapshots.len()
     }
 
+    /// The files of an older image take the place of all that there is.
+    pub fn put_back(&mut self, image: Self) {
+        self.files = image.files;
+        self.dirs = image.dirs;
+        self.next_file = self.next_file.max(image.next_file);
+        self.destroyed = true;
+    }
+
     /// Removes every file: another disk, or a wiped directory.
     pub fn wipe(&mut self) {
         self.files.clear();

@@ -2,20 +2,12 @@
 
 use crate::node::EVENTS;
 use crate::scenario::Fault;
-use crate::scenario::predicate::{Global, Observable, Value};
+use crate::scenario::words::Selector;
 
 /// What this version cannot do is refused, never skipped.
 pub(super) fn check(fault: &Fault) -> Result<(), String> {
     let a = &fault.action;
     let missing = [
-        ("wipe", a.wipe.is_some()),
-        ("rollback", a.rollback.is_some()),
-        ("twin", a.twin.is_some()),
-        ("partition", a.partition.is_some()),
-        ("heal", a.heal.is_some()),
-        ("throttle", a.throttle.is_some()),
-        ("hold", a.hold.is_some()),
-        ("garble", a.garble.is_some()),
         ("reconfig", a.reconfig.is_some()),
         ("upgrade", a.upgrade.is_some()),
         ("expire_session", a.expire_session.is_some()),
@@ -35,6 +27,15 @@ pub(super) fn check(fault: &Fault) -> Result<(), String> {
         a.disk.is_some(),
         a.clock.is_some(),
         a.client.is_some(),
+        a.wipe.is_some(),
+        a.backup.is_some(),
+        a.rollback.is_some(),
+        a.twin.is_some(),
+        a.partition.is_some(),
+        a.heal.is_some(),
+        a.throttle.is_some(),
+        a.hold.is_some(),
+        a.garble.is_some(),
     ];
     if verbs.iter().filter(|given| **given).count() != 1 {
         return Err("\"do\" needs exactly one verb".to_owned());
@@ -42,6 +43,8 @@ pub(super) fn check(fault: &Fault) -> Result<(), String> {
     let words = [
         ("loss", &a.loss, &["kill", "power"][..]),
         ("point", &a.point, &["before-next-effect"]),
+        ("direction", &a.direction, &["both", "in", "out"]),
+        ("ports", &a.ports, &["all", "election", "quorum", "client"]),
         ("fsync", &a.disk.as_ref().and_then(|d| d.fsync.clone()), &["eio", "lie", "slow"]),
         ("write", &a.disk.as_ref().and_then(|d| d.write.clone()), &["eio", "enospc"]),
         ("read", &a.disk.as_ref().and_then(|d| d.read.clone()), &["eio"]),
@@ -51,12 +54,30 @@ pub(super) fn check(fault: &Fault) -> Result<(), String> {
             return Err(format!("{key} = \"{value}\": expected one of {allowed:?}"));
         }
     }
-    if let Some(when) = &fault.when {
-        for value in when.0.values() {
-            if !is_observable(value) {
-                return Err(format!("{value:?} cannot be observed in this version"));
-            }
-        }
+    if !matches!(a.twin, None | Some(Selector::Node(_))) {
+        return Err("twin: expected node:N".to_owned());
+    }
+    let goes_with = [
+        ("direction", a.direction.is_some(), a.partition.is_some() || a.hold.is_some(), "partition or hold"),
+        (
+            "ports",
+            a.ports.is_some(),
+            a.partition.is_some() || a.hold.is_some() || a.reset.is_some(),
+            "partition, hold or reset",
+        ),
+        ("rate", a.rate.is_some(), a.throttle.is_some(), "throttle"),
+        ("one_in", a.one_in.is_some(), a.garble.is_some(), "garble"),
+        ("loss", a.loss.is_some(), a.crash.is_some(), "crash"),
+        ("point", a.point.is_some(), a.crash.is_some(), "crash"),
+        ("factor", a.factor.is_some(), a.slow.is_some(), "slow"),
+    ];
+    if let Some((key, _, _, verbs)) = goes_with.iter().find(|(_, given, fits, _)| *given && !fits) {
+        return Err(format!("{key} goes with {verbs}"));
+    }
+    if let Some(sides) = &a.partition
+        && (sides.is_empty() || sides.iter().filter(|side| **side == Selector::Rest).count() > 1)
+    {
+        return Err("partition: expected one or more lists of nodes, \"rest\" once at most".to_owned());
     }
     if let Some(on) = &fault.on
         && !EVENTS.iter().any(|(name, _)| *name == on.event)
@@ -64,30 +85,4 @@ pub(super) fn check(fault: &Fault) -> Result<(), String> {
         return Err(format!("no event is called \"{}\": see sim list-events", on.event));
     }
     Ok(())
-}
-
-const fn is_observable(value: &Value) -> bool {
-    match value {
-        Value::Number(_) => true,
-        Value::Of(_, observable) => matches!(
-            observable,
-            Observable::Logged
-                | Observable::Durable
-                | Observable::Committed
-                | Observable::Applied
-                | Observable::SessionCount
-                | Observable::Snapshotting
-                | Observable::Up
-        ),
-        Value::Global(global) => matches!(
-            global,
-            Global::Commits
-                | Global::Quorum
-                | Global::Leaders
-                | Global::UnknownOutcomes
-                | Global::Expired
-                | Global::Now
-        ),
-        Value::Acks(_) | Value::DurableCount(_) => false,
-    }
 }

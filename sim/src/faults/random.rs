@@ -20,6 +20,16 @@ pub const RANDOM_KINDS: &[&str] = &[
     "slow-disk",
     "silent-client",
     "snapshot",
+    "crash-all",
+    "crash-leader",
+    "pause-leader",
+    "partition",
+    "one-way",
+    "isolate-leader",
+    "reset-servers",
+    "throttle",
+    "hold",
+    "garble",
 ];
 
 /// A random profile, as a timeline.
@@ -119,6 +129,35 @@ fn random_action(kind: &str, dice: &mut Dice, entity: u32) -> Action {
             client: Some(ClientAction { who: any(), silent: true, reset: false }),
             ..Action::default()
         },
+        "crash-all" => Action { crash: Some(Selector::All), loss: word("power"), ..Action::default() },
+        "crash-leader" => {
+            let loss = if dice.chance(Site::RandomFault, entity, 1, 2) { "power" } else { "kill" };
+            Action { crash: Some(Selector::Leader), loss: word(loss), ..Action::default() }
+        }
+        "pause-leader" => Action { pause: Some(Selector::Leader), ..Action::default() },
+        "isolate-leader" => {
+            Action { partition: Some(vec![Selector::Leader, Selector::Rest]), ..Action::default() }
+        }
+        "partition" | "one-way" => {
+            let size = 1 + dice.below(Site::RandomFault, entity, 3) as u32;
+            let way = match (kind, dice.chance(Site::RandomFault, entity, 1, 2)) {
+                ("partition", _) => "both",
+                (_, true) => "in",
+                (_, false) => "out",
+            };
+            let ports =
+                ["all", "all", "election", "quorum"][dice.below(Site::RandomFault, entity, 4) as usize];
+            Action {
+                partition: Some(vec![Selector::Random(size), Selector::Rest]),
+                direction: word(way),
+                ports: word(ports),
+                ..Action::default()
+            }
+        }
+        "reset-servers" => Action { reset: any(), ..Action::default() },
+        "throttle" => Action { throttle: any(), ..Action::default() },
+        "hold" => Action { hold: any(), ..Action::default() },
+        "garble" => Action { garble: any(), ..Action::default() },
         _ => Action { snapshot: any(), ..Action::default() },
     }
 }

@@ -266,8 +266,11 @@ impl Node {
     }
 
     fn note(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Stop> {
-        if let Event::SessionExpiring { session } = event {
-            self.check_expiry(*session, cx)?;
+        match event {
+            Event::SessionExpiring { session } => self.check_expiry(*session, cx)?,
+            Event::ElectionBegun { .. } => self.elections += 1,
+            Event::SyncBegun { kind, .. } => self.syncs.push(*kind),
+            _ => {}
         }
         cx.trace.tell(cx.at, || self.name(), || format!("{event:?}"));
         cx.events.push((self.id, super::events::name(event)));

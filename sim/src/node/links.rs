@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use zk_core::action::HangReason;
 use zk_core::election::links::{self, AfterGreeting, LinkCommand};
 use zk_core::election::port::PortInput;
-use zk_core::ids::{LinkId, Sid};
+use zk_core::ids::{LinkId, Sid, Zxid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::peer::election_link::{ElectionReader, Said, put_hello, put_notification};
 use zk_core::peer::quorum_link::{self, QuorumReader, SnapshotStream};
@@ -24,6 +24,8 @@ pub(super) struct Link {
     is_up: bool,
     /// A snapshot is being sent; packets wait behind it.
     sending: Option<Sending>,
+    /// The last zxid that was acknowledged on it.
+    acked: Zxid,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ impl Node {
                 Reader::Quorum(Box::new(QuorumReader::new(Sender::Leader, frame_max, seed)))
             }
         };
-        Link { reader, is_up: false, sending: None }
+        Link { reader, is_up: false, sending: None, acked: Zxid::ZERO }
     }
 
     /// Something arrived on a connection.
@@ -237,6 +239,10 @@ impl Node {
 }
 
 impl Link {
+    pub(super) const fn acked(&self) -> Zxid {
+        self.acked
+    }
+
     fn next(&mut self, name: Name) -> Read {
         match (&mut self.reader, name) {
             (Reader::Election(reader), Name::Election(link)) => match reader.next_said() {
@@ -254,7 +260,12 @@ impl Link {
             (Reader::Quorum(reader), Name::Quorum(link)) => {
                 let event = match reader.next_arrival() {
                     Ok(None) => return Read::More,
-                    Ok(Some(quorum_link::Arrival::Packet(packet))) => LinkEvent::Packet(packet),
+                    Ok(Some(quorum_link::Arrival::Packet(packet))) => {
+                        if let QuorumPacket::Ack { zxid } = packet {
+                            self.acked = zxid;
+                        }
+                        LinkEvent::Packet(packet)
+                    }
                     Ok(Some(quorum_link::Arrival::Snapshot { tree, .. })) => LinkEvent::Snapshot(tree),
                     Err(fault) => return Read::Broken(fault.to_string()),
                 };

@@ -23,7 +23,7 @@ use zk_core::error::DiskFault;
 use zk_core::front::{FrontConfig, Host};
 use zk_core::ids::{ConnId, SessionId, Zxid};
 use zk_core::input::{Input, QueryId};
-use zk_core::replica::{LogShare, Phase, Replica, ReplicaConfig, RoleKind};
+use zk_core::replica::{LogShare, Phase, Replica, ReplicaConfig, RoleKind, SyncKind};
 use zk_core::time::{Mono, Now};
 use zk_core::tree::Tree;
 
@@ -167,6 +167,16 @@ pub struct Node {
     pub is_paused: bool,
     /// The machine has no power, and answers to nobody.
     pub is_off: bool,
+    /// It is a copy of another server, and no member of its own.
+    pub is_twin: bool,
+    /// It stays as it is: nobody starts it again.
+    pub is_frozen: bool,
+    /// A copy of its disk.
+    pub backup: Option<Box<Disk>>,
+    /// How often it asked for votes.
+    pub elections: u64,
+    /// How leaders brought it up to date, in order.
+    pub syncs: Vec<SyncKind>,
     sync_factor: u64,
 }
 
@@ -253,6 +263,11 @@ impl Node {
             crash_at: None,
             is_paused: false,
             is_off: false,
+            is_twin: false,
+            is_frozen: false,
+            backup: None,
+            elections: 0,
+            syncs: Vec::new(),
             sync_factor: 1,
         }
     }
@@ -365,6 +380,12 @@ impl Server {
             || !self.commands.is_empty()
             || !self.applying.is_empty()
             || self.replica.outstanding() > 0
+    }
+
+    /// How many servers, with itself, have told this leader that they hold this txn.
+    pub fn acks(&self, zxid: Zxid) -> usize {
+        let own = usize::from(self.replica.last_durable() >= zxid);
+        own + self.links.values().filter(|link| link.acked() >= zxid).count()
     }
 
     /// True while servers may connect to its quorum port.

@@ -360,26 +360,33 @@ pub struct Action {
     pub factor: Option<u32>,
     /// It loses its data directory.
     pub wipe: Option<Selector>,
-    /// It gets an older data directory back.
+    /// Its data directory is copied as it is now.
+    pub backup: Option<Selector>,
+    /// It gets the copy back; nothing, if there is none.
     pub rollback: Option<Selector>,
     /// A second process with its id.
     pub twin: Option<Selector>,
     /// Two sides that cannot hear one another.
     pub partition: Option<Vec<Selector>>,
-    /// `both`, `in` or `out`, with `partition`.
+    /// What the first side hears (`in`), what it says (`out`), or `both`; with `partition` and `hold`.
     pub direction: Option<String>,
-    /// `all`, `election`, `quorum` or `client`, with `partition`.
+    /// `all` between servers, `election`, `quorum`, or `client`: between the first side and clients. With `partition`, `hold`
+    /// and `reset`.
     pub ports: Option<String>,
     /// All partitions end.
     pub heal: Option<Selector>,
     /// Connections break.
     pub reset: Option<Selector>,
-    /// Links get slow.
+    /// Links get slow: `rate` bytes per second.
     pub throttle: Option<Selector>,
     /// Links hold what is sent.
     pub hold: Option<Selector>,
-    /// Bytes are flipped.
+    /// Bits are flipped, in one of so many chunks.
     pub garble: Option<Selector>,
+    /// With `throttle`.
+    pub rate: Option<Drawn<Size>>,
+    /// With `garble`.
+    pub one_in: Option<u32>,
     /// A disk's fault.
     pub disk: Option<DiskAction>,
     /// A clock's fault.
@@ -476,12 +483,21 @@ pub struct Expect {
     pub invariants: Option<InvariantSet>,
     /// After the last fault all is well within this.
     pub heal_within: Option<Drawn<Span>>,
+    /// Who must be well at the end: `all`, or by default `drawn`: everybody, or a quorum and perhaps some more, while whoever
+    /// is outside stays as the faults have left it.
+    pub core: Core,
+    /// Who leads at the end.
+    pub leader: Option<u32>,
+    /// `[expect.node.3]`
+    pub node: BTreeMap<String, NodeExpect>,
     /// Commits at least.
     pub min_commits: Option<u64>,
     /// The longest time without a commit while clients ask.
     pub max_unavailable: Option<Drawn<Span>>,
     /// Marks that must be seen, over all seeds of a sweep.
     pub sometimes: Vec<String>,
+    /// Marks that must be seen in every run.
+    pub seen: Vec<String>,
     /// Marks that must not be seen.
     pub never: Vec<String>,
     /// What holds at the end.
@@ -489,6 +505,26 @@ pub struct Expect {
     pub last: Option<Last>,
     /// The server must refuse to serve, as its data is damaged.
     pub refused: bool,
+}
+
+/// Who must be well at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the words themselves
+pub enum Core {
+    #[default]
+    Drawn,
+    All,
+}
+
+/// What must have become of a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeExpect {
+    /// `leading`, `following` or `observing`, at the end.
+    pub role: Option<String>,
+    /// `diff`, `trunc` or `snap`: a leader brought it up to date in this way at least once.
+    pub sync: Option<String>,
 }
 
 /// `final = { node = "all", converged = true }`

@@ -65,6 +65,21 @@ const GLOBALS: &[(&str, Global)] = &[
     ("now", Global::Now),
 ];
 
+/// Words for what roles, phases and kinds of synchronisation are: `leader.phase == broadcast`.
+const WORDS: &[(&str, i64)] = &[
+    ("looking", 1),
+    ("following", 2),
+    ("observing", 3),
+    ("leading", 4),
+    ("election", 1),
+    ("discovery", 2),
+    ("synchronization", 3),
+    ("broadcast", 4),
+    ("diff", 1),
+    ("trunc", 2),
+    ("snap", 3),
+];
+
 /// Whose observable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -275,6 +290,10 @@ impl<'a> Parser<'a> {
                     return Err(self.fail("\")\""));
                 }
                 Ok(if word == "acks" { Value::Acks(inner) } else { Value::DurableCount(inner) })
+            }
+            _ if WORDS.iter().any(|(name, _)| *name == word) => {
+                let number = WORDS.iter().find(|(name, _)| *name == word).map_or(0, |(_, number)| *number);
+                Ok(Value::Number(number))
             }
             _ => match GLOBALS.iter().find(|(name, _)| *name == word) {
                 Some((_, global)) => Ok(Value::Global(*global)),

@@ -14,8 +14,9 @@ use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads}
 use super::Draws;
 use crate::node::{Node, Settings};
 use crate::oracle;
-use crate::scenario::Cluster;
 use crate::scenario::units::Size;
+use crate::scenario::words::Selector;
+use crate::scenario::{Cluster, Fault, Scenario};
 
 /// The members of an ensemble.
 pub(super) struct Members {
@@ -118,9 +119,27 @@ impl Members {
         }
     }
 
+    /// Who belongs to it.
+    pub(super) fn membership(&self) -> Arc<Membership> {
+        Arc::clone(&self.membership)
+    }
+
+    /// Servers that will get a twin; each has a machine that waits for it behind those of the members.
+    pub(super) fn twins(scenario: &Scenario) -> Vec<u32> {
+        let twin = |fault: &Fault| match fault.action.twin {
+            Some(Selector::Node(id)) => Some(id),
+            _ => None,
+        };
+        let mut twins: Vec<u32> = scenario.fault.iter().filter_map(twin).collect();
+        twins.sort_unstable();
+        twins.dedup();
+        twins
+    }
+
     /// Who watches them.
-    pub(super) fn oracle(&self) -> oracle::Ensemble {
-        let machines = (1..=self.count).map(|id| (id, Sid(i64::from(id))));
+    pub(super) fn oracle(&self, twins: &[u32]) -> oracle::Ensemble {
+        let machines = (1..=self.count).chain(twins.iter().copied()).enumerate();
+        let machines = machines.map(|(i, sid)| (i as u32 + 1, Sid(i64::from(sid))));
         oracle::Ensemble::new(self.membership.quorums().clone(), machines)
     }
 }

@@ -46,7 +46,9 @@ pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, St
         wires.dial_limit = u64::from(replica.tick_ms) * u64::from(sync_limit) * 1_000_000;
     }
     let mut world = World::new(seed, readable, client_delay, wires, restart_after.0);
-    world.ensemble = members.as_ref().map(Members::oracle);
+    let twins = Members::twins(scenario);
+    world.ensemble = members.as_ref().map(|members| members.oracle(&twins));
+    world.membership = members.as_ref().map(Members::membership);
     for id in 1..=voters + observers {
         let mut node = node(id, scenario, &settings, &mut draws)?;
         if let Some(members) = &members {
@@ -55,6 +57,15 @@ pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, St
         let spec = scenario.cluster.node.get(&id.to_string());
         let at = draws.span(spec.and_then(|spec| spec.boot.as_ref()), Span(0));
         world.add_node(node, Time(at.0));
+    }
+    if let Some(members) = &members {
+        for (i, of) in twins.iter().enumerate() {
+            let mut twin = node(voters + observers + 1 + i as u32, scenario, &settings, &mut draws)?;
+            twin.settings.replica.sid = Sid(i64::from(*of));
+            members.settle(&mut twin);
+            (twin.is_twin, twin.is_off) = (true, true);
+            world.nodes.push(twin);
+        }
     }
     history::lay_down(&scenario.cluster, &mut world)?;
     links(scenario, &mut world, &mut draws)?;
@@ -224,7 +235,7 @@ fn links(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) -> Resul
 }
 
 fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) -> Result<(), String> {
-    let servers = world.nodes.len() as u32;
+    let servers = members_of(world);
     let mut entity = 0;
     for spec in &scenario.workload {
         let base = Workload::default();
@@ -293,6 +304,11 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
     Ok(())
 }
 
+/// Servers that clients know of: all but twins.
+fn members_of(world: &World) -> u32 {
+    crate::faults::members(world).count() as u32
+}
+
 /// A client that begins to write when everything is healed: what a new user would see.
 pub fn add_probe(world: &mut World) {
     let workload = Workload {
@@ -302,7 +318,7 @@ pub fn add_probe(world: &mut World) {
         ..Workload::default()
     };
     let entity = world.seats.len() as u32;
-    let servers = world.nodes.len() as u32;
+    let servers = members_of(world);
     let probe = Client::new(entity, Arc::new(workload), servers, world.now, &mut world.dice);
     world.add_client(probe);
 }

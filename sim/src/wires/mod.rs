@@ -468,6 +468,13 @@ impl Wires {
         self.send_again(now, passes);
     }
 
+    /// Between these nodes nothing is in the way any more; nor will it be.
+    pub fn heal(&mut self, now: Time, core: &[u32]) {
+        self.paths.heal(core);
+        let passes = |paths: &Paths, from: u32, to: u32, port: Port| paths.blocked(from, to, port).is_none();
+        self.send_again(now, passes);
+    }
+
     fn send_again(&mut self, now: Time, passes: impl Fn(&Paths, u32, u32, Port) -> bool) {
         for (id, wire) in &mut self.all {
             for side in Side::BOTH {

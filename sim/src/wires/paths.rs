@@ -44,7 +44,8 @@ pub struct Paths {
     garbled: BTreeMap<(u32, u32), u64>,
     cuts: BTreeMap<CutId, Cut>,
     next: u64,
-    flipped: u64,
+    /// Between these nothing is cut.
+    healed: Vec<u32>,
 }
 
 impl Paths {
@@ -57,7 +58,7 @@ impl Paths {
             garbled: BTreeMap::new(),
             cuts: BTreeMap::new(),
             next: 0,
-            flipped: 0,
+            healed: Vec::new(),
         }
     }
 
@@ -95,11 +96,6 @@ impl Paths {
         };
     }
 
-    /// True if bits were ever flipped.
-    pub fn is_garbled(&self) -> bool {
-        self.flipped > 0 || !self.garbled.is_empty()
-    }
-
     pub(super) fn garble(&self, from: u32, to: u32, chunk: Bytes, mut bits: impl FnMut() -> u64) -> Bytes {
         let Some(one_in) = self.garbled.get(&(from, to)) else { return chunk };
         if chunk.is_empty() || dice::scale(bits(), *one_in) > 0 {
@@ -131,13 +127,17 @@ impl Paths {
         let bars = |cut: &&Cut| {
             cut.port.is_none_or(|barred| barred == port) && cut.from.contains(&from) && cut.to.contains(&to)
         };
+        if self.cuts.is_empty() || self.healed.contains(&from) && self.healed.contains(&to) {
+            return None;
+        }
         self.cuts.values().filter(bars).map(|cut| cut.kind).max()
     }
 
-    /// Every path is as it was in the beginning.
-    pub fn heal(&mut self) {
-        self.flipped += self.garbled.len() as u64;
-        self.garbled.clear();
-        self.rates.clear();
+    /// Between these nodes every path is as it was in the beginning, and stays so.
+    pub(super) fn heal(&mut self, core: &[u32]) {
+        let is_within = |path: &(u32, u32)| core.contains(&path.0) && core.contains(&path.1);
+        self.garbled.retain(|path, _| !is_within(path));
+        self.rates.retain(|path, _| !is_within(path));
+        self.healed = core.to_vec();
     }
 }

@@ -36,6 +36,10 @@ impl World {
             self.held.push((link.node, Due::Arrive(conn, way)));
             return Ok(());
         }
+        if let Some(link) = self.links.get(&conn).filter(|link| self.is_out_of_reach(link.node)) {
+            self.kept_out.push((link.node, Due::Arrive(conn, way)));
+            return Ok(());
+        }
         loop {
             let Some(link) = self.links.get_mut(&conn) else { return Ok(()) };
             let (client, node) = (link.client, link.node);
@@ -54,12 +58,12 @@ impl World {
     }
 
     fn arrive_at_node(&mut self, conn: ConnId, node: u32, arrival: Arrival) -> Result<(), Violation> {
-        if !self.nodes[node as usize - 1].is_up() {
-            self.reset(conn);
-            return Ok(());
-        }
         if arrival == Arrival::Opened && !self.nodes[node as usize - 1].serves() {
             self.turn_away(conn);
+            return Ok(());
+        }
+        if !self.nodes[node as usize - 1].is_up() {
+            self.reset(conn);
             return Ok(());
         }
         match arrival {
@@ -199,6 +203,32 @@ impl World {
             Some(link) => ensemble.replied(link.node, *zxid),
             None => Ok(()),
         }
+    }
+
+    /// From now on nothing passes between these nodes and clients; what was sent waits.
+    pub fn keep_clients_out(&mut self, nodes: Vec<u32>) -> u64 {
+        let id = self.out_of_reach.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.out_of_reach.insert(id, nodes);
+        id
+    }
+
+    /// That ends.
+    pub fn let_in(&mut self, id: u64) {
+        self.out_of_reach.remove(&id);
+        let (out, within): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.kept_out).into_iter().partition(|(node, _)| self.is_out_of_reach(*node));
+        self.kept_out = out;
+        within.into_iter().for_each(|(_, due)| self.schedule(self.now, due));
+    }
+
+    /// All of that ends.
+    pub fn let_clients_in(&mut self) {
+        let ids: Vec<u64> = self.out_of_reach.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.let_in(id));
+    }
+
+    fn is_out_of_reach(&self, node: u32) -> bool {
+        self.out_of_reach.values().any(|nodes| nodes.contains(&node))
     }
 
     /// Connections of which nothing is left to arrive.

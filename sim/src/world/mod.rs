@@ -8,8 +8,10 @@ mod servers;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use zk_core::ids::ConnId;
+use zk_core::quorum::{Membership, Quorums};
 
 use crate::client::{Act, Client};
 use crate::clock::Time;
@@ -138,6 +140,14 @@ pub struct World {
     pub fatals: u64,
     /// Connections broken by faults or ended by crashes.
     pub disconnects: u64,
+    /// Who belongs to the ensemble, if there is one.
+    pub membership: Option<Arc<Membership>>,
+    /// Since when no fault lasts.
+    pub healed_since: Option<Time>,
+    /// Nodes that clients cannot reach at the moment, by what keeps them out.
+    out_of_reach: BTreeMap<u64, Vec<u32>>,
+    /// What waits for clients to be let in.
+    kept_out: Vec<(u32, Due)>,
     /// What waits for a node to go on.
     held: Vec<(u32, Due)>,
     effects: Vec<Effect>,
@@ -167,6 +177,10 @@ impl World {
             restart_after,
             fatals: 0,
             disconnects: 0,
+            membership: None,
+            healed_since: Some(Time(0)),
+            out_of_reach: BTreeMap::new(),
+            kept_out: Vec::new(),
             held: Vec::new(),
             effects: Vec::new(),
             acts: Vec::new(),
@@ -186,6 +200,11 @@ impl World {
         let (entity, armed) = (client.entity, client.deadline());
         self.seats.push(Seat { client, conn: None, armed });
         self.schedule(armed, Due::Wake(entity));
+    }
+
+    /// Who decides in the ensemble, if there is one.
+    pub fn quorums(&self) -> Option<Quorums> {
+        self.membership.as_ref().map(|membership| membership.quorums().clone())
     }
 
     /// Something happens at that time.
@@ -222,7 +241,7 @@ impl World {
     fn node_event(&mut self, id: u32, incarnation: u32, event: NodeEvent) -> Result<(), Violation> {
         let node = &self.nodes[id as usize - 1];
         let is_boot = event == NodeEvent::Boot;
-        if node.incarnation != incarnation || node.is_up() == is_boot {
+        if node.incarnation != incarnation || node.is_up() == is_boot || node.is_frozen && is_boot {
             return Ok(());
         }
         if node.is_paused {

@@ -5,8 +5,9 @@ use zk_core::ids::Sid;
 use super::{Due, World};
 use crate::dice::Site;
 use crate::network::Arrival;
+use crate::node::Node;
 use crate::oracle::Violation;
-use crate::wires::{Command, Machine, Name, Port, Side, WireDue, WireId};
+use crate::wires::{Command, CutId, Machine, Name, Port, Side, WireDue, WireId};
 
 impl World {
     /// Puts on the heap what connections have in store.
@@ -17,6 +18,30 @@ impl World {
             self.schedule(at, Due::Wire(due));
         }
         self.wire_due = due;
+    }
+
+    /// Cuts end: what waited is sent again.
+    pub fn mend(&mut self, cuts: &[CutId]) {
+        for cut in cuts {
+            self.wires.mend(self.now, *cut);
+        }
+        self.schedule_wires();
+    }
+
+    /// Between these nodes, and between them and clients, nothing is in the way any more.
+    pub fn heal_paths(&mut self, core: &[u32]) {
+        self.wires.heal(self.now, core);
+        for nodes in self.out_of_reach.values_mut() {
+            nodes.retain(|node| !core.contains(node));
+        }
+        self.let_in(u64::MAX);
+        self.schedule_wires();
+    }
+
+    /// Breaks connections between servers of which this is true: of the nodes at their ends, and the port.
+    pub fn reset_wires(&mut self, which: impl Fn(u32, u32, Port) -> bool) {
+        self.wires.reset(self.now, which);
+        self.schedule_wires();
     }
 
     /// A node does something with a connection.
@@ -35,7 +60,9 @@ impl World {
 
     /// The machine that a server's address leads to; one of them, if there are several servers with its id.
     fn node_of(&mut self, sid: Sid, asks: u32) -> Option<u32> {
-        let of_sid = |node: &&crate::node::Node| node.settings.replica.sid == sid && node.id != asks;
+        let of_sid = |node: &&Node| {
+            node.settings.replica.sid == sid && node.id != asks && (!node.is_twin || node.is_up())
+        };
         let count = self.nodes.iter().filter(of_sid).count() as u64;
         let nth = if count > 1 { self.dice.below(Site::Twin, asks, count) } else { 0 };
         self.nodes.iter().filter(of_sid).nth(nth as usize).map(|node| node.id)

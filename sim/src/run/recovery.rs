@@ -1,0 +1,217 @@
+//! What a run ends with (simulation brief §8): a core of servers is healed, and has to serve again within bounds; whoever is
+//! outside of it stays as it is.
+//!
+//! Faults that always heal by luck hide that servers keep one another from working. So the core is drawn: everybody, or a
+//! quorum and perhaps some more, among others that are down for ever, stand still, or shout without hearing.
+
+use zk_core::ids::Sid;
+
+use super::{Runner, Verdict};
+use crate::dice::Site;
+use crate::faults;
+use crate::node::Node;
+use crate::oracle::{ClientId, Invariant, Violation};
+use crate::scenario::Core;
+use crate::setup;
+use crate::world::World;
+
+/// How long a core that is well is watched for elections that come too often, ns.
+const WATCH_NS: u64 = 20_000_000_000;
+/// A session and a few writes.
+const PROBE_COMMITS: usize = 3;
+
+impl Runner {
+    /// The core is healed; it becomes well again, and then quiet.
+    pub fn phase_two(&mut self) -> Result<(), Verdict> {
+        let core = self.draw_core();
+        self.faults.heal(&core, &mut self.world);
+        setup::add_probe(&mut self.world);
+        let bound = self.world.now.plus(self.heal_within.0);
+        let commits = self.world.commits.len();
+        let of_core = |world: &World, holds: &dyn Fn(&Node) -> bool| {
+            core.iter().all(|id| holds(&world.nodes[*id as usize - 1]))
+        };
+        let well = |world: &World| {
+            of_core(world, &|node| node.serves() || node.rules())
+                && world
+                    .seats
+                    .iter()
+                    .all(|seat| seat.client.is_connected() || seat.client.is_silent(world.now))
+                && world.commits.len() > commits + PROBE_COMMITS
+        };
+        if !self.go(bound, well)? {
+            return Err(self.not_well(&core, commits));
+        }
+        let elections = self.elections(&core);
+        // Load ends; what is under way comes to its end.
+        self.world.seats.iter_mut().for_each(|seat| seat.client.quiet = true);
+        let settled = |world: &World| {
+            world.seats.iter().all(|seat| seat.client.under_way() == 0 || seat.client.is_silent(world.now))
+                && of_core(world, &|node| node.server.as_ref().is_some_and(|server| !server.is_busy()))
+        };
+        if !self.go(self.world.now.plus(self.heal_within.0), settled)? {
+            let waiting: usize = self.world.seats.iter().map(|seat| seat.client.under_way()).sum();
+            return Err(Verdict::NotLive(format!(
+                "{waiting} requests were not answered within {}",
+                self.heal_within
+            )));
+        }
+        self.expire_orphans()?;
+        self.go(self.world.now.plus(1_000_000_000), |_| false)?;
+        // The session of a silent client may have expired just now: its watchers are about to hear.
+        self.go(self.world.now.plus(1_000_000_000), |world| all_have_heard(world).is_ok())?;
+        self.check_alike(&core)?;
+        self.last_checks().map_err(Verdict::Violated)?;
+        if core.len() < faults::members(&self.world).count() {
+            self.go(self.world.now.plus(WATCH_NS), |_| false)?;
+        }
+        self.check_elections(&core, &elections)?;
+        self.check_quiet()
+    }
+
+    /// Everybody, or a quorum and perhaps some more.
+    fn draw_core(&mut self) -> Vec<u32> {
+        let world = &mut self.world;
+        let all: Vec<u32> = faults::members(world).map(|node| node.id).collect();
+        let Some(quorums) = world.quorums() else { return all };
+        if self.core == Core::All || world.dice.chance(Site::Core, 0, 1, 2) {
+            return all;
+        }
+        let mut order = all;
+        faults::shuffle(&mut order, &mut world.dice, 1 << 18);
+        let mut core: Vec<u32> = Vec::new();
+        for id in order {
+            let is_in = |sid: Sid| core.iter().any(|id| Sid(i64::from(*id)) == sid);
+            let is_needed = !quorums.contains_quorum(is_in) && quorums.is_voter(Sid(i64::from(id)));
+            if is_needed || world.dice.chance(Site::Core, 0, 1, 4) {
+                core.push(id);
+            }
+        }
+        core.sort_unstable();
+        world.trace.headline(world.now, "heal", &format!("nodes {core:?}"));
+        world.trace.mark("healed-in-part");
+        core
+    }
+
+    fn elections(&self, core: &[u32]) -> Vec<u64> {
+        core.iter().map(|id| self.world.nodes[*id as usize - 1].elections).collect()
+    }
+
+    /// Who is well stays so.
+    fn check_elections(&self, core: &[u32], before: &[u64]) -> Result<(), Verdict> {
+        let now = self.elections(core);
+        let most = now.iter().zip(before).map(|(now, before)| now - before).max().unwrap_or(0);
+        if most > 1 {
+            return Err(Verdict::NotLive(format!("{most} more elections in a core that was well: {core:?}")));
+        }
+        Ok(())
+    }
+
+    /// Sessions that nobody holds expire; events that are due arrive.
+    fn expire_orphans(&mut self) -> Result<(), Verdict> {
+        let living = self.world.commits.states().living();
+        let longest = living.map(|(_, timeout_ms)| timeout_ms as u64).max().unwrap_or(0);
+        let bound = self.world.now.plus((2 * longest + 2_000) * 1_000_000);
+        let gone =
+            |world: &World| faults::orphans(world).iter().all(|session| held_by_silent(world, *session));
+        self.go(self.world.now.plus(1_000_000_000), |_| false)?;
+        if !self.go(bound, gone)? {
+            let what = format!("sessions {:?} live on, and nobody holds them", faults::orphans(&self.world));
+            return Err(Verdict::Violated(Violation { invariant: Invariant::I30, what }));
+        }
+        Ok(())
+    }
+
+    /// The core comes to one state.
+    fn check_alike(&mut self, core: &[u32]) -> Result<(), Verdict> {
+        let state = |world: &World, id: &u32| {
+            let server = world.nodes[*id as usize - 1].server.as_ref();
+            server.map(|server| (server.tree.last_zxid(), server.tree.digest()))
+        };
+        let alike = |world: &World| core.iter().all(|id| state(world, id) == state(world, &core[0]));
+        if self.go(self.world.now.plus(self.heal_within.0), alike)? {
+            return Ok(());
+        }
+        let states: Vec<_> = core.iter().map(|id| (id, state(&self.world, id))).collect();
+        Err(Verdict::NotLive(format!("nodes, with their last zxids and digests, differ: {states:x?}")))
+    }
+
+    fn not_well(&self, core: &[u32], commits: usize) -> Verdict {
+        let world = &self.world;
+        let of_core = || core.iter().map(|id| &world.nodes[*id as usize - 1]);
+        if let Some((node, fault)) = of_core().find_map(|node| Some((node, node.refused.as_ref()?))) {
+            if node.disk.is_destroyed() {
+                return Verdict::Refused(format!("node {}: {fault}", node.id));
+            }
+            return Verdict::NotLive(format!(
+                "node {} refuses to start though nothing was destroyed: {fault}",
+                node.id
+            ));
+        }
+        if let Some(ensemble) = world.ensemble.as_ref().filter(|ensemble| ensemble.is_in_doubt()) {
+            return Verdict::Refused(format!(
+                "too little is left of what was committed through {}",
+                ensemble.committed()
+            ));
+        }
+        let up = of_core().filter(|node| node.is_up()).count();
+        let serving = of_core().filter(|node| node.serves()).count();
+        let connected = world.seats.iter().filter(|seat| seat.client.is_connected()).count();
+        Verdict::NotLive(format!(
+            "{} after the last fault {up} of {} nodes are up, {serving} serve, {connected} of {} clients are connected, {} \
+             commits made; healed are {core:?}",
+            self.heal_within,
+            core.len(),
+            world.seats.len(),
+            world.commits.len() - commits
+        ))
+    }
+
+    /// I42: where nothing is injected nothing breaks.
+    fn check_quiet(&self) -> Result<(), Verdict> {
+        if self.injected || !self.faults.is_empty() {
+            return Ok(());
+        }
+        if let Some(node) = self.world.nodes.iter().find(|node| node.elections > 1) {
+            let what = format!("without faults node {} asked for votes {} times", node.id, node.elections);
+            return Err(Verdict::Violated(Violation { invariant: Invariant::I42, what }));
+        }
+        let lost: u64 = self.world.seats.iter().map(|seat| seat.client.lost + seat.client.expired).sum();
+        if self.world.disconnects + self.world.fatals + lost > 0 {
+            let what = format!(
+                "without faults {} connections broke, {lost} requests or sessions were lost, {} processes ended",
+                self.world.disconnects, self.world.fatals
+            );
+            return Err(Verdict::Violated(Violation { invariant: Invariant::I42, what }));
+        }
+        Ok(())
+    }
+
+    /// What holds when nothing is under way.
+    fn last_checks(&self) -> Result<(), Violation> {
+        let listens =
+            |client: ClientId| !self.world.seats[client.0 as usize].client.is_silent(self.world.now);
+        self.world.histories.settled(listens)?;
+        for node in &self.world.nodes {
+            let Some(server) = &node.server else { continue };
+            self.world.commits.compare_committed(&server.tree)?;
+            let leaked: Vec<_> =
+                server.watches.holders().into_iter().filter(|c| !server.conns.contains(*c)).collect();
+            if !leaked.is_empty() {
+                let what = format!("node {}: watches of {leaked:?}, which are gone", node.id);
+                return Err(Violation { invariant: Invariant::I37, what });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every client that listens has heard all that it is owed.
+fn all_have_heard(world: &World) -> Result<(), Violation> {
+    let listens = |client: ClientId| !world.seats[client.0 as usize].client.is_silent(world.now);
+    world.histories.settled(listens)
+}
+
+fn held_by_silent(world: &World, session: zk_core::ids::SessionId) -> bool {
+    world.seats.iter().any(|seat| seat.client.is_silent(world.now) && seat.client.session() == Some(session))
+}
