@@ -96,3 +96,21 @@ fn every_logged_txn_decodes_to_its_description_and_encodes_to_the_same_bytes() {
     }
     assert_eq!(count, 660, "txns in the data directories");
 }
+
+/// Captured from the DIFF of a Java 3.8.0 leader: a create that went with a check that failed. In its log the entry is a
+/// create; once applied it is called an error, with the create's body.
+#[test]
+fn a_multi_that_failed_is_read_from_java_s_leader_also_after_it_was_applied_there() {
+    const SENT: &str = "0300010360c7000200000094000000010000026600 0001a2109625b60000000e00000002ffffffff000000350000000d\
+        2f726f756e64342f6e6576657200000000000000010000001f00000005776f726c6400000006616e796f6e65000000007dffffffff00000004\
+        ffffff9900000002000000f7c77a0325";
+    let digits: Vec<_> = SENT.chars().filter(char::is_ascii_hexdigit).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    let bytes: Bytes = digits.chunks(2).map(byte).collect();
+    let txn = Txn::decode(bytes).unwrap();
+    let TxnBody::Multi(entries) = &txn.body else { panic!("{txn:?}") };
+    let [TxnBody::Error { .. }, TxnBody::Error { err: -103 }] = entries.as_slice() else {
+        panic!("{entries:?}")
+    };
+    assert_eq!(txn.digest.map(|digest| digest.digest), Some(0xf7_c77a_0325));
+}

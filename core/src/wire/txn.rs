@@ -357,7 +357,11 @@ fn decode_multi(r: &mut Reader) -> Result<Vec<TxnBody>, DecodeError> {
         let body = &mut Reader::new(r.buffer()?.ok_or(null)?);
         let within = |e: DecodeError| DecodeError { offset: at + 4 + e.offset, kind: e.kind };
         entries.push(TxnBody::decode_entry(number, body).map_err(within)?);
-        end(body).map_err(within)?;
+        // Java's leader, once it has carried out a multi that failed, calls all of its entries errors and leaves their
+        // bodies as they were; so it sends it to learners that come back (and reads the first four bytes as the code).
+        if number != kind::ERROR {
+            end(body).map_err(within)?;
+        }
     }
     Ok(entries)
 }
