@@ -1,10 +1,11 @@
 //! Ensembles of real processes. Every member, ours or Apache's, reads the same zoo.cfg over the same dataDir, so that one
 //! kind can take the other's place between an end and a start.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, ensure};
 
@@ -57,13 +58,14 @@ impl Ensemble {
     /// Writes the configurations of an ensemble, with these further lines in each; nothing is started.
     pub fn new(dir: &Path, kinds: &[(Kind, Part)], lines: &str) -> Result<Self> {
         let mut servers = String::new();
-        for (at, (_, part)) in kinds.iter().enumerate() {
+        let ports = port::free_of(3 * kinds.len())?;
+        for ((at, (_, part)), ports) in kinds.iter().enumerate().zip(ports.chunks(3)) {
             let role = if *part == Part::Observer { ":observer" } else { "" };
-            writeln!(servers, "server.{}=127.0.0.1:{}:{}{role}", at + 1, port::free()?, port::free()?)?;
+            writeln!(servers, "server.{}=127.0.0.1:{}:{}{role}", at + 1, ports[1], ports[2])?;
         }
         let mut members = Vec::new();
-        for (sid, (kind, part)) in (1..).zip(kinds) {
-            let (dir, port) = (dir.join(sid.to_string()), port::free()?);
+        for ((sid, (kind, part)), port) in (1..).zip(kinds).zip(ports.into_iter().step_by(3)) {
+            let dir = dir.join(sid.to_string());
             fs::create_dir_all(dir.join("data"))?;
             fs::write(dir.join("data/myid"), format!("{sid}\n"))?;
             let peer_type = if *part == Part::Observer { "peerType=observer\n" } else { "" };
@@ -145,9 +147,8 @@ impl Ensemble {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn terminate(&mut self, sid: u32) -> Result<()> {
-        self.member_mut(sid)?.process.take().context("it runs")?.terminate()?;
-        Ok(())
+    pub fn terminate(&mut self, sid: u32) -> Result<ExitStatus> {
+        self.member_mut(sid)?.process.take().context("it runs")?.terminate()
     }
 
     /// Ends all that run, as an operator would.
@@ -158,6 +159,46 @@ impl Ensemble {
             }
         }
         Ok(())
+    }
+
+    /// Waits until all that run have come to the same zxid, and compares all digests that they have noted; how many that
+    /// were.
+    pub fn agree(&self) -> Result<usize> {
+        let running = || self.members.iter().filter(|member| member.process.is_some());
+        wait_until("all have come to the same zxid", || {
+            let zxids: Vec<_> = running().map(|member| member.says("srvr", "Zxid: ")).collect();
+            Ok(zxids.iter().all(|zxid| zxid.is_some() && *zxid == zxids[0]))
+        })
+        .with_context(|| self.said())?;
+        let mut digests = BTreeMap::new();
+        let mut compared = 0;
+        for member in running() {
+            let sid = member.sid;
+            ensure!(
+                member.mntr("digest_mismatches_count")? == 0.0,
+                "server {sid} found a digest that differs"
+            );
+            for line in four_letter(member.port, "hash")?.lines() {
+                let (zxid, digest) = line.split_once(": ").with_context(|| format!("hash says {line:?}"))?;
+                let (first, other) =
+                    digests.entry(zxid.to_owned()).or_insert_with(|| (sid, digest.to_owned()));
+                ensure!(other == digest, "servers {first} and {sid} differ at {zxid}: {other} and {digest}");
+                compared += usize::from(*first != sid);
+            }
+        }
+        Ok(compared)
+    }
+
+    /// The ends of all logs.
+    pub fn said(&self) -> String {
+        let mut said = String::new();
+        for member in &self.members {
+            let log = member.output();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(15)..].join("\n");
+            let _ = writeln!(said, "--- server {}, {:?}\n{last}", member.sid, member.mode());
+        }
+        said
     }
 
     /// All client addresses: `HOST:PORT,…`.
@@ -195,9 +236,21 @@ impl Member {
 
     /// What `srvr` calls its Mode; none while it serves nobody.
     pub fn mode(&self) -> Option<String> {
+        self.says("srvr", "Mode: ")
+    }
+
+    /// What stands behind `prefix` in the answer to a four-letter word.
+    pub fn says(&self, word: &str, prefix: &str) -> Option<String> {
         self.process.as_ref()?;
-        let answer = four_letter(self.port, "srvr").ok()?;
-        answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+        let answer = four_letter(self.port, word).ok()?;
+        answer.lines().find_map(|line| line.strip_prefix(prefix)).map(str::to_owned)
+    }
+
+    /// A number that `mntr` tells.
+    pub fn mntr(&self, name: &str) -> Result<f64> {
+        let found = self.says("mntr", &format!("zk_{name}\t"));
+        let found = found.with_context(|| format!("server {} has no {name} in mntr", self.sid))?;
+        Ok(found.parse()?)
     }
 
     /// What it has printed, over all its starts.
