@@ -18,8 +18,8 @@ pub(super) struct Ballot {
     heard: BTreeSet<Heard>,
     /// It has a role.
     settled: bool,
-    /// How its last election ended.
-    pub(super) decided: Option<Vote>,
+    /// How its last elections ended.
+    decided: Vec<Vote>,
     /// Rounds in which it voted, with what it had: the epoch it established, and the end of its log.
     had: Vec<(i64, (i64, Zxid))>,
 }
@@ -54,6 +54,22 @@ impl Ballot {
             self.had.remove(0);
         }
         self.had.push((round, has));
+    }
+
+    /// It has a role, by this vote, whose epoch may have become another since.
+    fn decides(&mut self, election: &Election) {
+        let Some((vote, _)) = election.current_vote() else { return };
+        if self.decided.last() != Some(&vote) {
+            if self.decided.len() == ROUNDS_MAX {
+                self.decided.remove(0);
+            }
+            self.decided.push(vote);
+        }
+    }
+
+    /// True if one of its elections ended with this vote.
+    pub(super) fn has_decided(&self, vote: &Vote) -> bool {
+        self.decided.contains(vote)
     }
 
     /// Whether it had this when it voted in that round; none if that is not remembered. Rounds come again: who joins an
@@ -111,9 +127,9 @@ impl Ensemble {
                 });
             }
             (PeerState::Looking, None) => ballot.settled = false,
-            _ if ballot.settled => ballot.decided = election.current_vote().map(|(vote, _)| vote),
+            _ if ballot.settled => ballot.decides(election),
             _ => {
-                ballot.decided = election.current_vote().map(|(vote, _)| vote);
+                ballot.decides(election);
                 let judged = self.check_decision(node, before, election);
                 let ballot = &mut self.machine(node).ballot;
                 ballot.settled = true;

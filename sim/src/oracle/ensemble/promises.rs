@@ -122,8 +122,9 @@ impl Ensemble {
     pub(super) fn voting(&self, node: u32, vote: &Notification) -> Result<(), Violation> {
         let machine = &self.machines[&node];
         ensure(!machine.sick, Invariant::I19, || "votes after an fsync failed".to_owned())?;
-        // Servers without a vote are told how the last election ended, by those that are in the next one, too.
-        let repeats = machine.ballot.decided == Some(vote.vote);
+        // Servers without a vote are told how the last election ended, by those that are in the next one, too; and what was
+        // said last is said again on a new link.
+        let repeats = machine.ballot.has_decided(&vote.vote);
         if vote.state != PeerState::Looking || vote.vote.leader != machine.sid || repeats {
             return Ok(());
         }
