@@ -86,6 +86,7 @@ const fn in_words(why: &Leave) -> &'static str {
         Leave::NoQuorum(Phase::Discovery) => "no quorum of servers came in time",
         Leave::NoQuorum(_) => "no quorum of servers took the history over in time",
         Leave::LostQuorum => "the quorum that followed is gone",
+        Leave::EpochOutdone { .. } => "a member has accepted a later epoch",
         Leave::CounterUsedUp => "the epoch has no zxids left",
         Leave::Unreachable => "the leader cannot be reached",
         Leave::LeaderSilent => "nothing was heard of the leader for too long",

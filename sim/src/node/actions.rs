@@ -273,6 +273,10 @@ impl Node {
             _ => {}
         }
         cx.trace.tell(cx.at, || self.name(), || format!("{event:?}"));
+        let standing = self.server().replica.standing();
+        if let Some(line) = super::events::story(event, standing, self.syncs.last().copied()) {
+            cx.trace.headline(cx.at, &self.name(), &line);
+        }
         cx.events.push((self.id, super::events::name(event)));
         super::events::mark(event, cx.trace);
         Ok(())
