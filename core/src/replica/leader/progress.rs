@@ -75,7 +75,8 @@ pub(super) struct Learner {
     /// The newest round of PINGs that it answered, and when that round began.
     answered_round: u64,
     answered_at: Mono,
-    /// The oldest proposal that it has not acknowledged, roughly, and since when it could have.
+    /// The oldest proposal that it has not acknowledged, roughly, and since when it could have. Before UPTODATE it owes nothing:
+    /// what is proposed while a snapshot is on its way arrives behind it, and waits there.
     unacked: Option<(Zxid, Mono)>,
     last_proposed: Zxid,
     /// Bytes of live traffic sent, and those of it that it is known to have read.
@@ -165,6 +166,7 @@ impl Learner {
     pub(super) fn sent_up_to_date(&mut self, committed: Zxid, now: Mono) -> Zxid {
         self.stage = Stage::Live;
         (self.heard, self.answered_at) = (now, now);
+        self.unacked = self.unacked.map(|(zxid, _)| (zxid, now));
         core::mem::replace(&mut self.commits_told, committed)
     }
 
@@ -199,7 +201,7 @@ impl Learner {
 
     /// Since when it owes an acknowledgement.
     pub(super) fn owes_since(&self) -> Option<Mono> {
-        self.unacked.map(|(_, since)| since)
+        self.unacked.filter(|_| self.stage == Stage::Live).map(|(_, since)| since)
     }
 
     /// Bytes of live traffic that may be on their way to it.
