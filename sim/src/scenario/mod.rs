@@ -215,6 +215,8 @@ pub struct Workload {
     pub operations: Option<Drawn<u32>>,
     /// Clients present credentials.
     pub auth: bool,
+    /// Clients come then.
+    pub start: Option<Drawn<Span>>,
 }
 
 /// `sessions = { timeout = "2s..6s" }`

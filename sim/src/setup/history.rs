@@ -1,6 +1,6 @@
 //! Logs that servers begin with: `[cluster.node.N] start = { epoch = 1, zxid = 0x1000000a0 }`.
 //!
-//! Their txns are made of their zxids alone, so that equal zxids are equal txns. A history of epoch `e` has of every earlier
+//! Their txns are made of nothing but their places in one tree of histories, so that equal zxids are equal txns. A history of epoch `e` has of every earlier
 //! epoch what is common to all servers that begin in that one: up to the shortest of their logs, or up to where one of them
 //! branches off.
 
@@ -44,7 +44,11 @@ pub(super) fn lay_down(cluster: &Cluster, world: &mut World) -> Result<(), Strin
         let earlier = common.range(..last.epoch()).map(|(epoch, counter)| (*epoch, *counter));
         let epochs = earlier.chain([(last.epoch(), last.counter())]);
         let zxids = epochs.flat_map(|(epoch, last)| (1..=last).map(move |counter| Zxid::new(epoch, counter)));
-        let records: Vec<LogRecord> = zxids.filter(|zxid| zxid.epoch() > 0).map(record).collect();
+        let records: Vec<LogRecord> = zxids
+            .filter(|zxid| zxid.epoch() > 0)
+            .enumerate()
+            .map(|(i, zxid)| record(i as i32 + 1, zxid))
+            .collect();
         for record in &records {
             world.commits.give(record.zxid);
         }
@@ -74,14 +78,15 @@ fn check(id: u32, start: StartSpec) -> Result<(), String> {
     Ok(())
 }
 
-fn record(zxid: Zxid) -> LogRecord {
+/// The `nth` txn of a history: a znode under the root, which changes its cversion.
+fn record(nth: i32, zxid: Zxid) -> LogRecord {
     let body = TxnBody::Create(CreateTxn {
         kind: CreateKind::Create,
         path: Text::from(format!("/before-{:x}-{:x}", zxid.epoch(), zxid.counter())),
         data: Some(Bytes::from_static(b"before")),
         acl: vec![Acl::world(31)],
         ephemeral: false,
-        parent_cversion: -1,
+        parent_cversion: nth,
     });
     let header = TxnHeader { session: SessionId(1), cxid: 0, zxid, time: WallMs(0), kind: body.kind() };
     LogRecord { zxid, bytes: Txn { header, body, digest: None }.to_bytes() }

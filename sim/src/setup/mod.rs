@@ -295,8 +295,9 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
             operations: spec.operations.as_ref().map(|n| u64::from(draws.value(Some(n), 0))),
             auth: spec.auth,
         });
+        let from = spec.start.as_ref().map_or(Span(0), |start| draws.span(Some(start), Span(0)));
         for _ in 0..clients {
-            let start = Time::from_millis(draws.dice.below(Site::Plan, 1 << 17 | entity, 200));
+            let start = Time::from_millis(draws.dice.below(Site::Plan, 1 << 17 | entity, 200)).plus(from.0);
             world.add_client(Client::new(entity, Arc::clone(&workload), servers, start, draws.dice));
             entity += 1;
         }

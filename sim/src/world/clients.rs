@@ -66,6 +66,9 @@ impl World {
             self.reset(conn);
             return Ok(());
         }
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.accepted = true;
+        }
         match arrival {
             Arrival::Opened => self.with_node(node, |node, cx| {
                 node.accept(conn, cx);
@@ -96,8 +99,8 @@ impl World {
 
     /// Both ends of a connection learn that it is broken, each in its own time.
     pub fn reset(&mut self, conn: ConnId) {
-        if self.links.contains_key(&conn) {
-            self.disconnects += 1;
+        if let Some(link) = self.links.get(&conn) {
+            self.disconnects += u64::from(link.accepted);
             self.turn_away(conn);
         }
     }
@@ -164,7 +167,13 @@ impl World {
                     let conn = ConnId(self.next_conn);
                     self.next_conn += 1;
                     let node = server % self.nodes.len() as u32 + 1;
-                    let link = Link { client: entity, node, up: Stream::default(), down: Stream::default() };
+                    let link = Link {
+                        client: entity,
+                        node,
+                        up: Stream::default(),
+                        down: Stream::default(),
+                        accepted: false,
+                    };
                     self.links.insert(conn, link);
                     self.seats[entity as usize].conn = Some(conn);
                     self.send(conn, Way::Up, Arrival::Opened);

@@ -66,6 +66,8 @@ pub struct Link {
     node: u32,
     up: Stream,
     down: Stream,
+    /// The server has taken it.
+    accepted: bool,
 }
 
 impl Link {
