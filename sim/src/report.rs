@@ -50,6 +50,9 @@ pub fn verdict(run: &Run) -> String {
     match &run.verdict {
         Verdict::Held => "HELD".to_owned(),
         Verdict::Refused(why) => format!("HELD: the server refuses to serve what is damaged: {why}"),
+        Verdict::Lost(violation) => {
+            format!("HELD: more was destroyed on purpose than the protocol survives: {violation}")
+        }
         Verdict::Violated(violation) => {
             format!("FAIL {}  {}\n  {}", violation.invariant, place(), violation.what)
         }
@@ -88,6 +91,7 @@ pub fn json(file: &str, seed: u64, run: &Run) -> serde_json::Value {
     let (verdict, what) = match &run.verdict {
         Verdict::Held => ("held", None),
         Verdict::Refused(why) => ("refused", Some(why.clone())),
+        Verdict::Lost(violation) => ("lost", Some(violation.to_string())),
         Verdict::Violated(violation) => ("violated", Some(violation.to_string())),
         Verdict::NotLive(what) => ("not-live", Some(what.clone())),
         Verdict::Unexpected(what) => ("unexpected", Some(what.clone())),

@@ -22,6 +22,8 @@ pub struct Totals {
     pub simulated: u64,
     /// Runs that ended with the server refusing damaged data, as it must.
     pub refused: u64,
+    /// Runs in which more was destroyed than the protocol survives.
+    pub lost: u64,
     /// How often each situation came about.
     pub marks: BTreeMap<&'static str, u64>,
     /// What went wrong, by seed.
@@ -37,6 +39,7 @@ impl Totals {
         self.checked += run.world.histories.checked();
         self.simulated += run.world.now.0;
         self.refused += u64::from(matches!(run.verdict, Verdict::Refused(_)));
+        self.lost += u64::from(matches!(run.verdict, Verdict::Lost(_)));
         for (mark, count) in run.world.trace.marks() {
             *self.marks.entry(mark).or_default() += count;
         }

@@ -17,7 +17,12 @@ pub(super) fn check(runner: &Runner, scenario: &Scenario, verdict: Verdict) -> V
             Verdict::Unexpected("refused: damaged data should be refused, and is served".to_owned())
         }
         (Verdict::Held, false) => unmet(runner, scenario).map_or(verdict, Verdict::Unexpected),
-        (Verdict::Refused(_), _) => never(runner, scenario).map_or(verdict, Verdict::Unexpected),
+        (Verdict::Lost(_), true) => {
+            Verdict::Unexpected("refused: damaged data should be refused, and was lost".to_owned())
+        }
+        (Verdict::Refused(_) | Verdict::Lost(_), _) => {
+            never(runner, scenario).map_or(verdict, Verdict::Unexpected)
+        }
         _ => verdict,
     }
 }

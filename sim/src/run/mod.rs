@@ -6,7 +6,7 @@ mod recovery;
 
 use crate::clock::Time;
 use crate::faults::Faults;
-use crate::oracle::{Invariant, Violation};
+use crate::oracle::{Ensemble, Invariant, Violation};
 use crate::scenario::units::Span;
 use crate::scenario::{Core, InvariantSet, Scenario};
 use crate::setup;
@@ -28,6 +28,8 @@ pub enum Verdict {
     Held,
     /// The server refused to serve damaged data, as it must.
     Refused(String),
+    /// Faults destroyed more than the protocol survives, and it did not survive it: this broke.
+    Lost(Violation),
     /// An invariant broke.
     Violated(Violation),
     /// It did not become well again.
@@ -40,7 +42,7 @@ impl Verdict {
     /// The process exit code (simulation brief §6).
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Held | Self::Refused(_) => 0,
+            Self::Held | Self::Refused(_) | Self::Lost(_) => 0,
             Self::Violated(_) => 1,
             Self::NotLive(_) => 3,
             Self::Unexpected(_) => 4,
@@ -55,7 +57,7 @@ impl Verdict {
     /// What failed, in a word that does not change with seeds: shrinking keeps to it.
     pub fn kind(&self) -> String {
         match self {
-            Self::Held | Self::Refused(_) => String::new(),
+            Self::Held | Self::Refused(_) | Self::Lost(_) => String::new(),
             Self::Violated(violation) => violation.invariant.id().to_owned(),
             Self::NotLive(_) => Invariant::I41.id().to_owned(),
             Self::Unexpected(what) => what.split(':').next().unwrap_or_default().to_owned(),
@@ -116,13 +118,26 @@ impl Runner {
 
     /// One event of load and faults; false when they are over.
     pub fn one(&mut self) -> Result<bool, Verdict> {
-        match self.world.step(self.until).map_err(Verdict::Violated)? {
-            Step::Event => self.faults.look(&mut self.world).map_err(Verdict::Violated)?,
-            Step::Begin(i) => self.faults.begin(i, None, &mut self.world).map_err(Verdict::Violated)?,
-            Step::End(i, nth) => self.faults.end(i, nth, &mut self.world),
-            Step::Quiet => return Ok(false),
+        let step = self.step(self.until)?;
+        Ok(!matches!(step, Step::Quiet))
+    }
+
+    /// One step of the world, and what the faults make of it.
+    fn step(&mut self, until: Time) -> Result<Step, Verdict> {
+        let stepped = self.world.step(until).and_then(|step| {
+            match step {
+                Step::Event => self.faults.look(&mut self.world)?,
+                Step::Begin(i) => self.faults.begin(i, None, &mut self.world)?,
+                Step::End(i, nth) => self.faults.end(i, nth, &mut self.world),
+                Step::Quiet => {}
+            }
+            Ok(step)
+        });
+        // Behind what is lost nothing can be judged.
+        if let Some(lost) = self.world.ensemble.as_ref().and_then(Ensemble::lost) {
+            return Err(Verdict::Lost(lost.clone()));
         }
-        Ok(true)
+        stepped.map_err(Verdict::Violated)
     }
 
     /// Load and faults, to their end.
@@ -134,13 +149,9 @@ impl Runner {
     pub fn go(&mut self, until: Time, done: impl Fn(&World) -> bool) -> Result<bool, Verdict> {
         let most = self.options.max_events.unwrap_or(u64::MAX);
         loop {
-            match self.world.step(until).map_err(Verdict::Violated)? {
-                Step::Event => {
-                    self.faults.look(&mut self.world).map_err(Verdict::Violated)?;
-                    self.note_gap();
-                }
-                Step::Begin(i) => self.faults.begin(i, None, &mut self.world).map_err(Verdict::Violated)?,
-                Step::End(i, nth) => self.faults.end(i, nth, &mut self.world),
+            match self.step(until)? {
+                Step::Event => self.note_gap(),
+                Step::Begin(_) | Step::End(..) => {}
                 Step::Quiet => return Ok(done(&self.world)),
             }
             if done(&self.world) {

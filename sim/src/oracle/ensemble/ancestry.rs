@@ -118,16 +118,6 @@ impl Ancestry {
         at == zxid
     }
 
-    /// What two histories have in common ends here.
-    pub(super) fn common(&self, a: Zxid, b: Zxid) -> Zxid {
-        let (mut low, mut high) = (a.min(b), a.max(b));
-        while low < high && low.epoch() != high.epoch() {
-            let follows = self.epochs.get(&high.epoch()).map_or(Zxid::ZERO, |epoch| epoch.follows);
-            (low, high) = (low.min(follows), low.max(follows));
-        }
-        low
-    }
-
     /// It is committed: its bytes are kept elsewhere.
     pub(super) fn committed(&mut self, zxid: Zxid) -> Option<Bytes> {
         self.bodies.remove(&zxid)
@@ -171,16 +161,6 @@ mod tests {
         assert!(all.contains(z(1, 3), Zxid::ZERO) && all.contains(z(1, 3), z(1, 3)));
         assert_eq!(all.parent(z(2, 1)), Some(z(1, 2)));
         assert_eq!(all.parent(z(3, 1)), None);
-    }
-
-    #[test]
-    fn what_two_histories_share_is_found_across_epochs() {
-        let all = two_branches();
-        let z = Zxid::new;
-        assert_eq!(all.common(z(1, 3), z(4, 1)), z(1, 2));
-        assert_eq!(all.common(z(4, 1), z(2, 1)), z(2, 1));
-        assert_eq!(all.common(z(4, 1), z(1, 1)), z(1, 1));
-        assert_eq!(all.common(z(4, 1), Zxid::ZERO), Zxid::ZERO);
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) struct Machine {
     pub(super) epochs: Epochs,
     /// End of the history in the tree, or on its way there.
     pub(super) applied: Zxid,
+    /// Through here it knows its history to be committed; none since it recovered.
+    pub(super) known: Zxid,
     /// Of the process.
     pub(super) part: Part,
     /// Of the process.
@@ -74,6 +76,7 @@ impl Machine {
             ordered: Epochs::default(),
             epochs: Epochs::default(),
             applied: Zxid::ZERO,
+            known: Zxid::ZERO,
             part: Part::default(),
             ballot: Ballot::default(),
             pending: VecDeque::new(),
@@ -126,7 +129,7 @@ impl Ensemble {
                 ensure(self.ancestry.contains(last, *to), Invariant::I15, || {
                     format!("cuts its log, which ends at {last}, back to {to}, which it does not have")
                 })?;
-                self.keeps_committed(last, *to)?;
+                self.keeps_committed(node, *to)?;
                 self.change(node, *token, Change::End(*to));
             }
             DiskCommand::Install { token, view } => {
@@ -134,7 +137,7 @@ impl Ensemble {
                 ensure(self.ancestry.knows(zxid), Invariant::I03, || {
                     format!("installs a snapshot as of {zxid}, which was never logged")
                 })?;
-                self.keeps_committed(last, zxid)?;
+                self.keeps_committed(node, zxid)?;
                 self.change(node, *token, Change::End(zxid));
             }
             DiskCommand::SetEpoch { token, which, epoch } => {
@@ -155,11 +158,12 @@ impl Ensemble {
         Ok(())
     }
 
-    /// Nothing committed is cut off, wherever it is.
-    fn keeps_committed(&self, last: Zxid, new: Zxid) -> Result<(), Violation> {
-        let committed = self.ancestry.common(last, self.committed);
-        ensure(self.ancestry.contains(new, committed), Invariant::I16, || {
-            format!("gives up its log to {last} for one to {new}, without {committed}, which is committed")
+    /// Nobody gives up what it knows to be committed. What others committed meanwhile may be cut off: they hold it, and the
+    /// leader sends it again.
+    fn keeps_committed(&self, node: u32, new: Zxid) -> Result<(), Violation> {
+        let known = self.machines[&node].known;
+        ensure(self.ancestry.contains(new, known), Invariant::I16, || {
+            format!("gives up its log for one to {new}, without {known}, which it knows to be committed")
         })
     }
 
@@ -237,6 +241,7 @@ impl Ensemble {
     fn begin(&mut self, node: u32) {
         let machine = self.machine(node);
         machine.sick = false;
+        machine.known = Zxid::ZERO;
         machine.part = Part::default();
         machine.ballot.restart();
     }
@@ -296,7 +301,8 @@ impl Ensemble {
         self.may_commit(node, zxid)?;
         self.commit(zxid, Some(txn))?;
         self.delivered = (node, zxid);
-        self.machine(node).applied = zxid;
+        let machine = self.machine(node);
+        (machine.applied, machine.known) = (zxid, zxid);
         Ok(())
     }
 
@@ -309,7 +315,8 @@ impl Ensemble {
     }
 
     /// A leader's history is committed as a whole; it may be in its tree since it was recovered.
-    pub(super) fn established(&mut self, zxid: Zxid) -> Result<(), Violation> {
+    pub(super) fn established(&mut self, node: u32, zxid: Zxid) -> Result<(), Violation> {
+        self.machine(node).known = zxid;
         self.commit(zxid, None)?;
         self.check_held("its epoch was established")
     }

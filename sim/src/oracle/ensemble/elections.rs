@@ -210,7 +210,7 @@ impl Decided<'_> {
         sid == self.me && self.before.is_none_or(|(_, vote)| vote == self.vote)
     }
 
-    /// The very same vote, in the round that the server was in.
+    /// The very same vote, in the round that the server was in; its sender may have a role by it already.
     fn by_votes(&self, sid: Sid) -> bool {
         self.own(sid)
             || self.said(sid).any(|heard| {

@@ -173,6 +173,8 @@ impl Ensemble {
         let leads = machine.part.role == RoleKind::Leading && machine.part.phase > Phase::Discovery;
         let joins = match kind {
             SyncKind::Diff => self.ancestry.contains(last, from),
+            // Once the epoch is established, what is outstanding is cut off, too, and sent again.
+            SyncKind::Trunc if machine.part.established => !self.ancestry.contains(machine.known, from),
             SyncKind::Trunc => !self.ancestry.contains(last, from),
             SyncKind::Snap => true,
         };
@@ -227,7 +229,7 @@ impl Ensemble {
             })?;
         }
         self.machine(node).part.established = true;
-        self.established(zxid)
+        self.established(node, zxid)
     }
 
     /// A quorum has taken over the leader's history.
