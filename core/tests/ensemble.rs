@@ -10,6 +10,7 @@
 //! | `start N …`, `crash N …`, `power N [keep=K]` | processes; a power cut leaves what was durable, and K disk commands more |
 //! | `elect [max=MS]` | time passes until every server that runs serves |
 //! | `+MS` | time passes |
+//! | `drain N` | the server is about to stop |
 //! | `connect C N [timeout=MS]`, `reattach C N S`, `touch N S` | clients; sessions are named s1, s2, … |
 //! | `create C /path [ephemeral]`, `set C /path`, `delete C /path`, `sync C`, `close C`, `undecodable C` | requests |
 //! | `create C /path*N` | N of them |
@@ -33,7 +34,7 @@ use cluster::{Choice, Options, World, disk::Disk, puppets, show};
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::error::OpError;
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
-use zk_core::input::{RequestBody, SessionAsk};
+use zk_core::input::{AdminCommand, Input, RequestBody, SessionAsk};
 use zk_core::replica::{ClientService, LogShare, Phase, SyncChoice, SyncReads};
 use zk_core::wire::client::{CreateRequest, DeleteRequest, SetDataRequest, SyncRequest};
 use zk_core::wire::records::Acl;
@@ -184,6 +185,7 @@ fn obey(world: &mut World, words: &Words<'_>) {
             let session = session(world, words.0[3]);
             world.connect(words.sid(2), words.conn(), SessionAsk::Reattach { session, timeout_ms: 4000 });
         }
+        ("drain", _) => world.step(words.sid(1), Input::Admin(AdminCommand::Drain)),
         ("touch", _) => {
             let session = session(world, words.0[2]);
             world.touch(words.sid(1), session);
@@ -299,7 +301,7 @@ fn status(world: &mut World) {
         let r = world.replica(sid);
         let epochs = r.epochs().unwrap();
         let said = format!(
-            "{sid}: {}, epochs {}/{}, logged {} durable {} committed {} applied {}{}",
+            "{sid}: {}, epochs {}/{}, logged {} durable {} committed {} applied {}{}{}",
             show::standing(&r.standing()),
             epochs.accepted,
             epochs.current,
@@ -307,6 +309,7 @@ fn status(world: &mut World) {
             r.last_durable(),
             r.last_committed(),
             r.last_applied(),
+            if r.is_drained() { ", drained" } else { "" },
             if r.faults() > 0 { format!(", {} faults", r.faults()) } else { String::new() },
         );
         world.say(&said);

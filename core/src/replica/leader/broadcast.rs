@@ -294,6 +294,10 @@ impl Broadcast {
         let Some(body) = decode_forwarded(op, body) else {
             return Ok(Err(PeerFault::UnknownRequest { op }));
         };
+        if turn.life == Life::Draining {
+            // Who asked hears from the next leader's learners: this one finishes what it has begun, and goes.
+            return Ok(Ok(()));
+        }
         let (place, owner) = (self.place(turn)?, Owner::Learner(link));
         if let RequestBody::Op(Request::CreateSession { timeout_ms }) = body {
             if self.proposer.has_session(session) {
