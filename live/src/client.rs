@@ -121,6 +121,50 @@ impl Drop for Conversation {
     }
 }
 
+/// The commands of the C client's shell, against these addresses.
+pub fn c_shell(address: &str) -> Result<()> {
+    // It tells everything on standard error, and answers when the reply comes, not before the next command.
+    let mut cli = Command::new("sh");
+    cli.args(["-c", "exec /usr/lib/zookeeper/bin/cli_mt \"$0\" 2>&1", address]);
+    let mut shell = Conversation::start(cli)?;
+    let script = [
+        "create /c",
+        "create +e /c/eph",
+        "create +s /c/seq",
+        "set /c other",
+        "get /c",
+        "ls2 /c",
+        "ls /c",
+        "exists /c",
+        "sync /c",
+        "myid",
+        "verbose",
+        "delete /c/seq0000000001",
+    ];
+    script.iter().try_for_each(|line| shell.say(line))?;
+    let mut out = String::new();
+    // Replies come in order, so the last one's comes last.
+    while let Some(line) = shell.line()? {
+        out += &format!("{line}\n");
+        if line.contains("/c/seq0000000001: rc = ") {
+            shell.say("quit")?;
+        }
+    }
+    ensure!(shell.end()?.success(), "cli_mt:\n{out}");
+    for expected in [
+        "Creating [/c] node",
+        "name = /c\n",
+        "value_len = 5\nother",
+        "\teph\n",
+        "\tseq0000000001\n",
+        "/c/seq0000000001: rc = 0",
+    ] {
+        ensure!(out.contains(expected), "cli_mt did not print {expected:?}:\n{out}");
+    }
+    ensure!(!out.contains("rc = -"), "cli_mt met an error:\n{out}");
+    Ok(())
+}
+
 fn end_in_time(child: Child, command: &Command) -> Result<Output> {
     let pid = rustix::process::Pid::from_child(&child);
     let waiter = std::thread::spawn(move || child.wait_with_output());

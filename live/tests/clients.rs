@@ -1,9 +1,8 @@
 //! Every operation through the clients that people use, unmodified.
 
 use anyhow::{Result, ensure};
-use live::client::{Conversation, java, python, run};
+use live::client::{c_shell, java, python, run};
 use live::zoarium::Zoarium;
-use std::process::Command;
 
 #[test]
 fn kazoo_finds_every_operation() -> Result<()> {
@@ -45,44 +44,5 @@ fn zk_cli_finds_its_commands() -> Result<()> {
 fn the_c_client_shell_finds_its_commands() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let server = Zoarium::start(dir.path(), "")?;
-    // It tells everything on standard error, and answers when the reply comes, not before the next command.
-    let mut cli = Command::new("sh");
-    cli.args(["-c", "exec /usr/lib/zookeeper/bin/cli_mt \"$0\" 2>&1", &server.address()]);
-    let mut shell = Conversation::start(cli)?;
-    let script = [
-        "create /c",
-        "create +e /c/eph",
-        "create +s /c/seq",
-        "set /c other",
-        "get /c",
-        "ls2 /c",
-        "ls /c",
-        "exists /c",
-        "sync /c",
-        "myid",
-        "verbose",
-        "delete /c/seq0000000001",
-    ];
-    script.iter().try_for_each(|line| shell.say(line))?;
-    let mut out = String::new();
-    // Replies come in order, so the last one's comes last.
-    while let Some(line) = shell.line()? {
-        out += &format!("{line}\n");
-        if line.contains("/c/seq0000000001: rc = ") {
-            shell.say("quit")?;
-        }
-    }
-    ensure!(shell.end()?.success(), "cli_mt:\n{out}");
-    for expected in [
-        "Creating [/c] node",
-        "name = /c\n",
-        "value_len = 5\nother",
-        "\teph\n",
-        "\tseq0000000001\n",
-        "/c/seq0000000001: rc = 0",
-    ] {
-        ensure!(out.contains(expected), "cli_mt did not print {expected:?}:\n{out}");
-    }
-    ensure!(!out.contains("rc = -"), "cli_mt met an error:\n{out}");
-    Ok(())
+    c_shell(&server.address())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use live::client::{Conversation, java, python, run};
+use live::client::{Conversation, c_shell, java, python, run};
 use live::ensemble::{Ensemble, Kind, Part};
 use live::zoarium::Profile;
 use rustix::process::Signal;
@@ -179,7 +179,7 @@ fn sessions_ephemerals_and_watches_survive_the_fall_of_their_server() -> Result<
 }
 
 #[test]
-fn five_and_an_observer_serve_kazoo_and_java_s_client_at_every_kind_of_server() -> Result<()> {
+fn five_and_an_observer_serve_clients_in_three_languages_at_every_kind_of_server() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut kinds = [OURS; 6];
     kinds[5].1 = Part::Observer;
@@ -192,6 +192,7 @@ fn five_and_an_observer_serve_kazoo_and_java_s_client_at_every_kind_of_server() 
     ensure!(found == [5.0, 4.0, 1.0, 5.0], "{found:?}");
     run(python("kazoo_ops.py", &[&ensemble.member(6)?.address()]), "")?;
     run(java("JavaOps", &[&ensemble.member(leader % 5 + 1)?.address()])?, "")?;
+    c_shell(&ensemble.addresses())?;
     // Two may fall.
     let (one, two) = (leader, leader % 5 + 1);
     ensemble.kill_nine(one)?;
