@@ -18,7 +18,7 @@ use zk_core::ids::Sid;
 use zk_core::input::Input;
 use zk_core::peer::election_link::{ElectionReader, Said, put_hello, put_notification};
 
-use super::{KeepAlive, Peers, dial};
+use super::{About, KeepAlive, Peers, dial};
 use crate::shared::Shared;
 
 /// Commands for one link. Bounded by the core: it gives the next message when the last has left.
@@ -214,7 +214,7 @@ impl Serving {
             match self.reader.next_said() {
                 Ok(None) => return None,
                 Ok(Some(Said::Hello(hello))) => {
-                    debug!(peer = self.peer, sid = %hello.sid, "a server greets");
+                    self.judge(hello.sid);
                     self.shared.tell_link(self.link, LinkEvent::Heard(hello));
                 }
                 Ok(Some(Said::Notification { notification, fault })) => {
@@ -225,12 +225,12 @@ impl Serving {
                     self.shared.tell_election(PortInput::Notification { link, notification });
                 }
                 Ok(Some(Said::Skipped(error))) => {
-                    self.shared.peers().complain(|more| {
+                    self.shared.peers().complain(About::Skipped, |more| {
                         warn!(peer = self.peer, %error, since_last_time = more, "a vote that is none was skipped");
                     });
                 }
                 Err(fault) => {
-                    self.shared.peers().complain(|more| {
+                    self.shared.peers().complain(About::Garbage, |more| {
                         info!(peer = self.peer, %fault, since_last_time = more, "not an election peer: hung up");
                     });
                     return Some(End::Closed(fault.to_string()));
@@ -240,10 +240,28 @@ impl Serving {
     }
 }
 
+impl Serving {
+    /// Tells operators of a server that should not be there. What becomes of it is the core's business.
+    fn judge(&self, sid: Sid) {
+        let (peers, peer) = (self.shared.peers(), self.peer.as_str());
+        if sid == peers.config.me {
+            peers.complain(About::Twin, |more| {
+                warn!(peer, %sid, since_last_time = more, "another server has this server's myid: hung up");
+            });
+        } else if peers.config.members.member(sid).is_none() {
+            peers.complain(About::Stranger, |more| {
+                warn!(peer, %sid, since_last_time = more, "no server line names this server: it has no vote");
+            });
+        } else {
+            debug!(peer, %sid, "a server greets");
+        }
+    }
+}
+
 impl Peers {
     /// Lets one of the complaints about strangers through now and then.
-    pub(super) fn complain(&self, say: impl FnOnce(u64)) {
-        if let Some(more) = self.complaints.lock().complain() {
+    pub(super) fn complain(&self, about: About, say: impl FnOnce(u64)) {
+        if let Some(more) = self.complaints.lock().entry(about).or_default().complain() {
             say(more);
         }
     }

@@ -86,6 +86,21 @@ pub enum KeepAlive {
     Off,
 }
 
+/// What there is to complain about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    /// Bytes that are no greeting and no message.
+    Garbage,
+    /// Messages that are none.
+    Skipped,
+    /// Somebody with this server's number.
+    Twin,
+    /// Somebody whom no server line names.
+    Stranger,
+    /// Connections that say nothing.
+    Silent,
+}
+
 /// Connections to the quorum port that have not said anything; the one that has waited longest makes room for another.
 const UNNAMED_MAX: usize = 64;
 
@@ -103,7 +118,7 @@ pub(crate) struct Peers {
     leading: Mutex<Option<AbortHandle>>,
     /// Links wait for this before they read on.
     relief: Notify,
-    complaints: Mutex<Pace>,
+    complaints: Mutex<BTreeMap<About, Pace>>,
     /// Who could not be reached when it was tried last.
     missing: Mutex<BTreeMap<Sid, Pace>>,
 }
@@ -305,6 +320,20 @@ impl Shared {
             HangReason::Fault(fault) => {
                 warn!(peer = link.peer, %fault, "a server breaks the protocol: hung up")
             }
+            HangReason::Silent => info!(peer = link.peer, "nothing was heard for too long: hung up"),
+            HangReason::TooSlow => {
+                warn!(peer = link.peer, "a learner is too slow and is hung up on: it may come back");
+            }
+            HangReason::Twin => warn!(peer = link.peer, "a learner has this server's myid: hung up"),
+            HangReason::AheadOfLeader => {
+                warn!(peer = link.peer, "a learner has more history than this leader: hung up");
+            }
+            HangReason::ConfigAhead => {
+                warn!(peer = link.peer, "a learner has a newer configuration than this leader: hung up");
+            }
+            HangReason::TooOld => {
+                warn!(peer = link.peer, "a learner speaks a protocol from before 3.4: hung up")
+            }
             why => info!(peer = link.peer, ?why, "hung up"),
         }
         link.hang_up();
@@ -325,7 +354,7 @@ impl Peers {
         {
             oldest.cut();
             drop(quorum);
-            self.complain(|more| {
+            self.complain(About::Silent, |more| {
                 warn!(
                     since_last_time = more,
                     "too many connections to the quorum port say nothing: the oldest goes"
