@@ -69,7 +69,7 @@ fn marks(trace: &Trace) -> String {
 /// The line of a sweep.
 pub fn totals(title: &str, totals: &Totals, seconds: f64) -> String {
     let mut out = format!(
-        "{:<44} {:>6} seeds {:>10} events {:>8} commits {:>9} answers {:>4} refused {:>3} failed {:>7.1} s",
+        "{:<76} {:>6} seeds {:>10} events {:>8} commits {:>9} answers {:>4} refused {:>3} failed {:>7.1} s",
         title,
         totals.runs,
         totals.events,
