@@ -214,9 +214,7 @@ impl Decided<'_> {
     fn by_votes(&self, sid: Sid) -> bool {
         self.own(sid)
             || self.said(sid).any(|heard| {
-                heard.looking
-                    && heard.vote == self.vote
-                    && self.before.is_none_or(|(round, _)| heard.round == round)
+                heard.vote == self.vote && self.before.is_none_or(|(round, _)| heard.round == round)
             })
     }
 
