@@ -12,9 +12,25 @@ pub(super) fn describe(action: &Action) -> String {
         ("reset connections of", &action.reset),
         ("snapshot", &action.snapshot),
         ("purge", &action.purge),
+        ("wipe", &action.wipe),
+        ("copy the disk of", &action.backup),
+        ("put an older disk back into", &action.rollback),
+        ("start a twin of", &action.twin),
+        ("mend the links of", &action.heal),
+        ("throttle the links of", &action.throttle),
+        ("hold what is sent to and by", &action.hold),
+        ("garble what is sent to and by", &action.garble),
     ];
     let mut parts: Vec<String> =
         verbs.iter().filter_map(|(verb, who)| Some(format!("{verb} {}", who.as_ref()?))).collect();
+    if let Some(sides) = &action.partition {
+        let sides: Vec<String> = sides.iter().map(ToString::to_string).collect();
+        parts.push(format!("cut {} apart", sides.join(", ")));
+    }
+    parts.extend(action.direction.iter().filter(|way| *way != "both").map(|way| format!("({way} only)")));
+    parts.extend(
+        action.ports.iter().filter(|ports| *ports != "all").map(|ports| format!("on the {ports} port")),
+    );
     parts.extend(action.loss.iter().map(|loss| format!("({loss})")));
     parts.extend(action.point.iter().cloned());
     if let Some(disk) = &action.disk {

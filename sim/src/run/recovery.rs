@@ -31,8 +31,14 @@ impl Runner {
         let of_core = |world: &World, holds: &dyn Fn(&Node) -> bool| {
             core.iter().all(|id| holds(&world.nodes[*id as usize - 1]))
         };
+        // Somebody outside may lead, and reach a part of the core only.
+        let serve = |world: &World| {
+            let leader = faults::leader(world);
+            leader.is_some_and(|leader| !core.contains(&leader) && world.nodes[leader as usize - 1].rules())
+                || of_core(world, &|node| node.serves() || node.rules())
+        };
         let well = |world: &World| {
-            of_core(world, &|node| node.serves() || node.rules())
+            serve(world)
                 && world
                     .seats
                     .iter()
@@ -122,12 +128,18 @@ impl Runner {
         Ok(())
     }
 
-    /// The core comes to one state.
+    fn serves_or_rules(&self, id: u32) -> bool {
+        let node = &self.world.nodes[id as usize - 1];
+        node.serves() || node.rules()
+    }
+
+    /// The core comes to one state, as far as it serves.
     fn check_alike(&mut self, core: &[u32]) -> Result<(), Verdict> {
         let state = |world: &World, id: &u32| {
             let server = world.nodes[*id as usize - 1].server.as_ref();
             server.map(|server| (server.tree.last_zxid(), server.tree.digest()))
         };
+        let core: Vec<u32> = core.iter().copied().filter(|id| self.serves_or_rules(*id)).collect();
         let alike = |world: &World| core.iter().all(|id| state(world, id) == state(world, &core[0]));
         if self.go(self.world.now.plus(self.heal_within.0), alike)? {
             return Ok(());

@@ -99,9 +99,16 @@ impl Serving {
             return;
         }
         let Turn { log, out, .. } = turn;
-        let acks = log.range(self.acked, durable).map(|entry| entry.zxid);
-        out.extend(acks.map(|zxid| Action::Send { link, packet: QuorumPacket::Ack { zxid } }));
-        self.acked = durable;
+        for entry in log.range(self.acked, durable) {
+            self.acked = entry.zxid;
+            out.push(Action::Send { link, packet: QuorumPacket::Ack { zxid: entry.zxid } });
+        }
+        if self.acked < durable {
+            // What was committed before it was durable here may have left memory. It needs this acknowledgement no more, but
+            // the leader waits for it.
+            self.acked = durable;
+            out.push(Action::Send { link, packet: QuorumPacket::Ack { zxid: durable } });
+        }
     }
 
     /// It answers the oldest sync, behind every commit that came before it on the link.
