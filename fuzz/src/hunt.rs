@@ -7,6 +7,7 @@ use std::time::Duration;
 use zk_sim::run::Verdict;
 use zk_sim::sweep::{Totals, parallel};
 
+use crate::attempt::attempt;
 use crate::draft::Draft;
 use crate::shrink::shrink;
 
@@ -38,8 +39,16 @@ pub fn hunt(
     let totals = Mutex::new(Totals::default());
     parallel(n as usize, |i| {
         let seed = first + i as u64;
-        let run = Draft::draw(seed).run();
-        totals.lock().expect("no run panics while it adds").add(seed, &run);
+        let attempt = attempt(&Draft::draw(seed));
+        let mut totals = totals.lock().expect("no run panics while it adds");
+        match (&attempt.run, attempt.failure) {
+            (Some(run), _) => totals.add(seed, run),
+            (None, failure) => {
+                let what = failure.map_or_else(String::new, |failure| failure.what);
+                totals.failures.insert(seed, Verdict::Unexpected(format!("panic: {what}")));
+            }
+        }
+        drop(totals);
         each();
         Ok(())
     })?;
@@ -57,8 +66,9 @@ pub fn hunt(
 fn write_down(seed: u64, verdict: &Verdict, out: &Path) -> Result<Found, String> {
     let kind = verdict.kind();
     let draft = Draft::draw(seed);
-    let small = shrink(&draft, SHRINK_BUDGET, |candidate| candidate.run().verdict.kind() == kind);
-    let verdict = small.run().verdict;
+    let fails = |candidate: &Draft| attempt(candidate).failure.is_some_and(|failure| failure.kind == kind);
+    let small = shrink(&draft, SHRINK_BUDGET, fails);
+    let verdict = attempt(&small).run.map_or_else(|| verdict.clone(), |run| run.verdict);
     let title = format!("{kind}, found by seed {seed}");
     let text = small.to_toml(&title, &format!("Before it was mended: {verdict:?}"));
     let file = out.join(format!("{}-{seed:x}.toml", kind.to_lowercase()));

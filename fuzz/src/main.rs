@@ -59,6 +59,8 @@ fn search(first: u64, arguments: &Arguments) -> ExitCode {
     let n = arguments.seeds;
     println!("seeds {first}..{}", first + n);
     let bar = bar(n, "random faults");
+    // A panic is a finding like any other, and told of below.
+    std::panic::set_hook(Box::new(|_| ()));
     let start = Instant::now();
     let outcome = hunt::hunt(first, n, &arguments.out, &|| bar.inc(1));
     bar.finish_and_clear();

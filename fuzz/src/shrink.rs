@@ -13,7 +13,7 @@ pub fn shrink(draft: &Draft, budget: Duration, fails: impl Fn(&Draft) -> bool) -
     let end = Instant::now() + budget;
     loop {
         let before = best.clone();
-        for pass in [faults, operations, workloads, clients, duration, lines] {
+        for pass in [faults, servers, operations, workloads, clients, duration, lines] {
             pass(&mut best, &|candidate: &Draft| Instant::now() < end && fails(candidate));
         }
         if best == before || Instant::now() >= end {
@@ -46,6 +46,14 @@ fn faults(best: &mut Draft, fails: Fails<'_>) {
         }
         part /= 2;
     }
+}
+
+/// Fewer servers, of fewer kinds.
+fn servers(best: &mut Draft, fails: Fails<'_>) {
+    while best.topology.smaller().into_iter().any(|smaller| {
+        let candidate = best.with_topology(smaller);
+        take(best, candidate, fails)
+    }) {}
 }
 
 fn operations(best: &mut Draft, fails: Fails<'_>) {

@@ -1,0 +1,170 @@
+//! Which servers a draft has, and how they are set up.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::Draw;
+
+/// The members of an ensemble, or a server alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Servers with a vote: nodes 1, 2, …
+    pub voters: u32,
+    /// Servers without: the nodes behind them.
+    pub observers: u32,
+    /// Voters by groups; none: majorities.
+    pub groups: Vec<Vec<u32>>,
+    /// Lines about single nodes.
+    pub nodes: BTreeMap<u32, Vec<String>>,
+}
+
+impl Topology {
+    pub(super) fn draw(draw: &mut Draw) -> Self {
+        if draw.chance(1, 3) {
+            return Self { voters: 1, ..Self::default() };
+        }
+        let voters = draw.of(&[2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
+        let observers = draw.of(&[0, 0, 0, 1, 2]);
+        let mut topology = Self { voters, observers, ..Self::default() };
+        if voters >= 5 && draw.chance(1, 3) {
+            topology.draw_groups(draw);
+        }
+        if draw.chance(1, 4) {
+            topology.draw_histories(draw);
+        }
+        topology
+    }
+
+    /// Groups of one to three, and here and there a server that weighs more than others, or nothing.
+    fn draw_groups(&mut self, draw: &mut Draw) {
+        let mut next = 1;
+        while next <= self.voters {
+            let size = draw.between(1, 3).min(u64::from(self.voters - next + 1)) as u32;
+            self.groups.push((next..next + size).collect());
+            next += size;
+        }
+        for group in self.groups.clone().iter().filter(|group| group.len() > 1) {
+            if draw.chance(1, 3) {
+                let weight = draw.of(&[0, 2, 3]);
+                self.nodes.entry(group[0]).or_default().push(format!("weight = {weight}"));
+            }
+        }
+    }
+
+    /// A common history, of which each server has its part, and perhaps a tail of its own: what a leader of a later epoch
+    /// logged and told nobody.
+    fn draw_histories(&mut self, draw: &mut Draw) {
+        let common = draw.doubling(4, 6);
+        for id in 1..=self.count() {
+            let held = common - draw.below(common.min(4));
+            let line = if id <= self.voters && draw.chance(1, 4) {
+                let tail = draw.between(1, 3);
+                let epoch = 1 + u64::from(id);
+                let zxid = epoch << 32 | tail;
+                format!("start = {{ epoch = {epoch}, zxid = {zxid}, branch = {} }}", 1 << 32 | held)
+            } else {
+                format!("start = {{ epoch = 1, zxid = {} }}", 1u64 << 32 | held)
+            };
+            self.nodes.entry(id).or_default().push(line);
+        }
+    }
+
+    /// All of them.
+    pub const fn count(&self) -> u32 {
+        self.voters + self.observers
+    }
+
+    /// The next smaller ones, the most wanted first.
+    pub(crate) fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut put = |change: &dyn Fn(&mut Self)| {
+            let mut candidate = self.clone();
+            change(&mut candidate);
+            if candidate != *self {
+                let count = candidate.count();
+                candidate.nodes.retain(|id, lines| *id <= count && !lines.is_empty());
+                all.push(candidate);
+            }
+        };
+        put(&|t| *t = Self { voters: 1, ..Self::default() });
+        put(&|t| {
+            t.groups.clear();
+            t.nodes.values_mut().for_each(|lines| lines.retain(|line| !line.starts_with("weight")));
+        });
+        put(&|t| t.observers = 0);
+        if self.groups.is_empty() && self.observers == 0 {
+            put(&|t| t.voters = 3.min(t.voters));
+            put(&|t| t.voters = (t.voters - 1).max(1));
+        }
+        put(&|t| t.nodes.values_mut().for_each(|lines| lines.retain(|line| !line.starts_with("start"))));
+        all
+    }
+
+    pub(super) fn put_members(&self, out: &mut String) {
+        let _ = writeln!(out, "voters = {}", self.voters);
+        if self.observers > 0 {
+            let _ = writeln!(out, "observers = {}", self.observers);
+        }
+        if !self.groups.is_empty() {
+            let _ = writeln!(out, "groups = {:?}", self.groups);
+        }
+    }
+
+    pub(super) fn put_nodes(&self, out: &mut String) {
+        for (id, lines) in &self.nodes {
+            let _ = writeln!(out, "\n[cluster.node.{id}]");
+            lines.iter().for_each(|line| out.push_str(&format!("{line}\n")));
+        }
+    }
+}
+
+pub(super) fn draw_settings(topology: &Topology, draw: &mut Draw) -> Vec<String> {
+    let mut lines = vec![
+        format!("tick = \"{}ms\"", draw.of(&[50, 200, 1000])),
+        format!("snap_count = {}", draw.doubling(2, 9)),
+        format!("prealloc = \"{}\"", draw.of(&[0, 512, 4096, 16384, 65536])),
+        format!("compression = \"{}\"", draw.of(&["none", "none", "gz", "snappy"])),
+        format!("restart_after = \"{}ms\"", draw.doubling(20, 5)),
+        format!("snapshot_piece = \"{}\"", draw.doubling(64, 8)),
+    ];
+    if draw.chance(1, 2) {
+        lines.push(format!("purge_interval = \"{}ms\"", draw.doubling(100, 5)));
+    }
+    if draw.chance(1, 4) {
+        lines.push(format!("outstanding = {}", draw.doubling(1, 6)));
+    }
+    if draw.chance(1, 3) {
+        lines.push(format!(
+            "fsync = {{ min = \"{}us\", mean = \"{}us\" }}",
+            draw.doubling(10, 9),
+            draw.doubling(10, 10)
+        ));
+    }
+    if draw.chance(1, 3) {
+        lines.push(format!("snapshot_pause = {{ min = \"10us\", mean = \"{}us\" }}", draw.doubling(50, 9)));
+    }
+    if topology.count() > 1 {
+        draw_ensemble(draw, &mut lines);
+    }
+    lines
+}
+
+/// What only members of an ensemble have. Extremes, on purpose: windows of nothing, patience of one tick.
+fn draw_ensemble(draw: &mut Draw, lines: &mut Vec<String>) {
+    if draw.chance(1, 2) {
+        lines.push(format!("window = \"{}\"", draw.doubling(64, 10)));
+    }
+    if draw.chance(1, 3) {
+        lines.push(format!("log_share = \"{}\"", draw.of(&["never", "any", "100", "2000"])));
+    }
+    if draw.chance(1, 10) {
+        lines.push("force_snapshot_sync = true".to_owned());
+    }
+    if draw.chance(1, 10) {
+        lines.push("leader_serves = \"no\"".to_owned());
+    }
+    if draw.chance(1, 4) {
+        lines.push(format!("init_limit = {}", draw.between(2, 20)));
+        lines.push(format!("sync_limit = {}", draw.between(2, 10)));
+    }
+}
