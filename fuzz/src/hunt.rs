@@ -26,13 +26,12 @@ pub struct Found {
     pub operations: u64,
 }
 
-/// How long a failure is shrunk.
-const SHRINK_BUDGET: Duration = Duration::from_secs(60);
-
-/// Runs the drafts of seeds `first..first + n`; `each` hears of every run's end.
+/// Runs the drafts of seeds `first..first + n`; `each` hears of every run's end. One failure of each kind, three at most, is
+/// shrunk for at most `shrink_for`.
 pub fn hunt(
     first: u64,
     n: u64,
+    shrink_for: Duration,
     out: &Path,
     each: &(dyn Fn() + Sync),
 ) -> Result<(Totals, Vec<Found>), String> {
@@ -57,17 +56,17 @@ pub fn hunt(
     for (seed, verdict) in &totals.failures {
         // One of each kind is enough to begin with.
         if found.iter().all(|other| other.verdict.kind() != verdict.kind()) && found.len() < 3 {
-            found.push(write_down(*seed, verdict, out)?);
+            found.push(write_down(*seed, verdict, shrink_for, out)?);
         }
     }
     Ok((totals, found))
 }
 
-fn write_down(seed: u64, verdict: &Verdict, out: &Path) -> Result<Found, String> {
+fn write_down(seed: u64, verdict: &Verdict, shrink_for: Duration, out: &Path) -> Result<Found, String> {
     let kind = verdict.kind();
     let draft = Draft::draw(seed);
     let fails = |candidate: &Draft| attempt(candidate).failure.is_some_and(|failure| failure.kind == kind);
-    let small = shrink(&draft, SHRINK_BUDGET, fails);
+    let small = shrink(&draft, shrink_for, fails);
     let verdict = attempt(&small).run.map_or_else(|| verdict.clone(), |run| run.verdict);
     let title = format!("{kind}, found by seed {seed}");
     let text = small.to_toml(&title, &format!("Before it was mended: {verdict:?}"));

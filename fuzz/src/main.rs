@@ -1,14 +1,16 @@
 //! `fuzz --seeds N` looks for faults that break an invariant; `fuzz --check codec` feeds every decoder. Exit codes as
 //! `sim`'s: 0 nothing found, 1 something found, 2 usage.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zk_fuzz::{hunt, targets};
 use zk_sim::report;
+use zk_sim::sweep::Totals;
 
 /// Random faults against the invariants; hostile bytes against the decoders.
 #[derive(Parser)]
@@ -23,6 +25,9 @@ struct Arguments {
     /// Where a failure is written down.
     #[arg(long, default_value = "scenarios/regress")]
     out: PathBuf,
+    /// Seconds to shrink a failure.
+    #[arg(long, default_value_t = 60)]
+    shrink: u64,
     /// Feed decoders instead.
     #[arg(long)]
     check: Option<Check>,
@@ -62,7 +67,7 @@ fn search(first: u64, arguments: &Arguments) -> ExitCode {
     // A panic is a finding like any other, and told of below.
     std::panic::set_hook(Box::new(|_| ()));
     let start = Instant::now();
-    let outcome = hunt::hunt(first, n, &arguments.out, &|| bar.inc(1));
+    let outcome = hunt::hunt(first, n, Duration::from_secs(arguments.shrink), &arguments.out, &|| bar.inc(1));
     bar.finish_and_clear();
     let (totals, found) = match outcome {
         Ok(outcome) => outcome,
@@ -74,6 +79,9 @@ fn search(first: u64, arguments: &Arguments) -> ExitCode {
     let seconds = start.elapsed().as_secs_f64();
     println!("{}", report::totals("random faults", &totals, seconds));
     println!("{:.0} seeds per minute; seen: {:?}", n as f64 / seconds * 60.0, totals.marks);
+    for (kind, seeds) in by_kind(&totals) {
+        println!("{kind}: {} seeds, {:?}", seeds.len(), &seeds[..seeds.len().min(8)]);
+    }
     for failure in &found {
         println!("\nFAIL seed {}: {:?}", failure.seed, failure.verdict);
         println!(
@@ -85,6 +93,14 @@ fn search(first: u64, arguments: &Arguments) -> ExitCode {
         println!("repro: cargo run -p sim -- {}", failure.file.display());
     }
     ExitCode::from(u8::from(!totals.failures.is_empty()))
+}
+
+fn by_kind(totals: &Totals) -> BTreeMap<String, Vec<u64>> {
+    let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (seed, verdict) in &totals.failures {
+        kinds.entry(verdict.kind()).or_default().push(*seed);
+    }
+    kinds
 }
 
 fn codec(first: u64, count: u64) -> ExitCode {
