@@ -51,20 +51,29 @@ impl Topology {
         }
     }
 
-    /// A common history, of which each server has its part, and perhaps a tail of its own: what a leader of a later epoch
-    /// logged and told nobody.
+    /// What servers may hold that have met before. Either all have some part of one leader's log. Or a quorum has followed
+    /// another leader since, and has some part of its log, and who was not among them may have a tail that is lost.
     fn draw_histories(&mut self, draw: &mut Draw) {
         let common = draw.doubling(4, 6);
+        let first = |counter: u64| 1u64 << 32 | counter;
+        let later = if draw.chance(1, 2) { None } else { Some(draw.between(2, 3)) };
+        let outside = u64::from(if self.groups.is_empty() { (self.voters - 1) / 2 } else { 0 });
+        let followed = self.voters - draw.below(outside + 1) as u32;
+        let shift = draw.below(u64::from(self.voters)) as u32;
         for id in 1..=self.count() {
-            let held = common - draw.below(common.min(4));
-            let line = if id <= self.voters && draw.chance(1, 4) {
-                let tail = draw.between(1, 3);
-                let epoch = 1 + u64::from(id);
-                let zxid = epoch << 32 | tail;
-                format!("start = {{ epoch = {epoch}, zxid = {zxid}, branch = {} }}", 1 << 32 | held)
-            } else {
-                format!("start = {{ epoch = 1, zxid = {} }}", 1u64 << 32 | held)
+            let followed = id <= self.voters && (id - 1 + shift) % self.voters < followed;
+            let (epoch, zxid) = match later {
+                None => (1, first(common - draw.below(4))),
+                Some(epoch) if followed => {
+                    let tail = draw.below(4);
+                    (epoch, if tail == 0 { first(common) } else { epoch << 32 | tail })
+                }
+                Some(_) if id <= self.voters => (1, first(common + draw.below(4))),
+                Some(_) => (1, first(common)),
             };
+            let is_lost = epoch == 1 && zxid > first(common);
+            let branch = if is_lost { format!(", branch = {}", first(common)) } else { String::new() };
+            let line = format!("start = {{ epoch = {epoch}, zxid = {zxid}{branch} }}");
             self.nodes.entry(id).or_default().push(line);
         }
     }
