@@ -11,7 +11,7 @@ pub(super) fn draw(topology: &Topology, duration_ms: u64, draw: &mut Draw) -> Ve
     if topology.count() > 1 {
         kinds.extend(ENSEMBLE.iter().copied().filter(|_| draw.chance(1, 2)));
     }
-    if draw.chance(1, 8) {
+    if topology.count() == 1 && draw.chance(1, 8) {
         // Rot ends most runs of a server alone: it must refuse.
         kinds.push(rot);
     }

@@ -29,7 +29,7 @@ impl Topology {
         if voters >= 5 && draw.chance(1, 3) {
             topology.draw_groups(draw);
         }
-        if draw.chance(1, 4) {
+        if draw.chance(0, 4) {
             topology.draw_histories(draw);
         }
         topology
