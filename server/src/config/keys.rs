@@ -220,6 +220,9 @@ const KEYS: &[(&str, Fate)] = &[
     ),
     // What an ensemble has a use for.
     ("leader.closeSocketAsync", ALWAYS),
+    ("leader.maxConcurrentDiffSyncs", LATER),
+    ("leader.maxConcurrentSnapSyncs", LATER),
+    ("leader.maxTimeToWaitForEpoch", LATER),
     ("leader.nodelay", ALWAYS),
     ("learner.asyncSending", ALWAYS),
     ("learner.closeSocketAsync", ALWAYS),
