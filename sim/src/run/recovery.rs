@@ -31,11 +31,13 @@ impl Runner {
         let of_core = |world: &World, holds: &dyn Fn(&Node) -> bool| {
             core.iter().all(|id| holds(&world.nodes[*id as usize - 1]))
         };
-        // Somebody outside may lead, and reach a part of the core only.
+        // While somebody outside takes part, the ensemble may stand with him and not with all of the core: who comes back
+        // has to hear of a leader from a quorum, and may not reach that one.
         let serve = |world: &World| {
-            let leader = faults::leader(world);
-            leader.is_some_and(|leader| !core.contains(&leader) && world.nodes[leader as usize - 1].rules())
-                || of_core(world, &|node| node.serves() || node.rules())
+            let takes_part = |node: &Node| node.is_frozen && (node.serves() || node.rules());
+            let stands = faults::leader(world).is_some_and(|id| world.nodes[id as usize - 1].rules());
+            of_core(world, &|node| node.serves() || node.rules())
+                || stands && world.nodes.iter().any(takes_part)
         };
         let well = |world: &World| {
             serve(world)
