@@ -128,7 +128,7 @@ fn i03_a_write_is_refused_as_moved_or_expired_though_its_session_lives_here() {
     }
     let mut story = Story::new();
     let xid = story.ask(Request::Create(create_request("/a")));
-    story.see(Seen::Lost).unwrap();
+    story.commits.let_sessions_move();
     story.commit(xid, TxnBody::Error { err: -118 }).expect("the client may be elsewhere");
     story.commit(0, TxnBody::CloseSession { paths: Some(vec![]) }).unwrap();
     story.commit(9, TxnBody::Error { err: -112 }).expect("its session is closed");

@@ -21,8 +21,6 @@ pub struct Asking {
     pub request: Arc<Request>,
     /// By whom.
     pub identities: Arc<[Id]>,
-    /// The connection that it was asked on has ended: its session may have moved to another server before it arrives.
-    pub left: bool,
 }
 
 /// One commit.
@@ -50,6 +48,7 @@ pub struct Commits {
     asking: BTreeMap<(SessionId, i32), Asking>,
     /// Where each answered-for request ended, until its client has heard.
     outcomes: BTreeMap<(SessionId, i32), usize>,
+    sessions_move: bool,
 }
 
 const CHUNK: usize = 256;
@@ -118,12 +117,10 @@ impl Commits {
         self.asking.insert((session, xid), asking);
     }
 
-    /// The connection of a session ended: what it asked on it and never heard of may be refused, as the session may be
-    /// elsewhere by the time.
-    pub fn leave(&mut self, session: SessionId) {
-        for (_, asking) in self.asking.range_mut((session, i32::MIN)..=(session, i32::MAX)) {
-            asking.left = true;
-        }
+    /// There are several servers, between which sessions move. Whether one had moved when it was said to have is judged by
+    /// [`super::Ensemble`], which sees by what server each request comes.
+    pub const fn let_sessions_move(&mut self) {
+        self.sessions_move = true;
     }
 
     /// The outcome of a request, if it was committed; forgets it.
@@ -222,7 +219,7 @@ impl Commits {
                 }),
             };
         };
-        if asking.left && is_refusal(txn, OpError::SessionMoved) {
+        if self.sessions_move && is_refusal(txn, OpError::SessionMoved) {
             return Ok(());
         }
         self.expect(txn, &asking.request, &asking.identities)

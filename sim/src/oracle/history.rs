@@ -106,7 +106,7 @@ impl Histories {
                 let identities = Arc::clone(&history.identities);
                 if is_write(&request) {
                     let request = Arc::clone(&request);
-                    commits.ask(history.session, xid, Asking { request, identities, left: false });
+                    commits.ask(history.session, xid, Asking { request, identities });
                 }
                 history.waiting.push_back(Waiting { xid, request, floor: *done });
                 Ok(())
@@ -120,7 +120,6 @@ impl Histories {
                 history.watching.heard(zxid, kind, path).map_err(|v| with(v, &told))
             }
             Seen::Lost => {
-                commits.leave(history.session);
                 history.connected = false;
                 history.waiting.clear();
                 history.watching = Watching::default();

@@ -48,6 +48,9 @@ pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, St
     let mut world = World::new(seed, readable, client_delay, wires, restart_after.0);
     let twins = Members::twins(scenario);
     world.ensemble = members.as_ref().map(|members| members.oracle(&twins));
+    if world.ensemble.is_some() {
+        world.commits.let_sessions_move();
+    }
     world.membership = members.as_ref().map(Members::membership);
     for id in 1..=voters + observers {
         let mut node = node(id, scenario, &settings, &mut draws)?;

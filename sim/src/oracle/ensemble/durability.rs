@@ -181,7 +181,7 @@ impl Ensemble {
         let before = machine.durable;
         machine.make_durable(token);
         let after = machine.durable;
-        if self.doubt && self.is_safe() {
+        if self.doubt && self.is_restored() {
             self.doubt = false;
         }
         if self.ancestry.contains(after, before) { Ok(()) } else { self.check_held("a log was cut back") }
@@ -266,6 +266,7 @@ impl Ensemble {
         };
         machine.destroyed = Some((held, highest));
         machine.start(Zxid::ZERO, Epochs::default());
+        machine.part = Part::default();
         machine.unread = true;
     }
 }
@@ -397,6 +398,12 @@ impl Ensemble {
         self.is_held(self.committed, Counting::Whole)
             && self.have_quorum(|machine| machine.epochs.accepted >= self.led)
             && self.twins.is_empty()
+    }
+
+    /// Whether a quorum has again what was in doubt. That somebody accepted the epoch says nothing by then, for it may have
+    /// been another's of the same number; whoever established it has taken over its leader's history.
+    fn is_restored(&self) -> bool {
+        self.is_safe() && self.have_quorum(|machine| machine.epochs.current >= self.led)
     }
 
     pub(super) fn check_reply(&self, node: u32, zxid: Zxid) -> Result<(), Violation> {

@@ -72,11 +72,10 @@ impl Ballot {
         self.decided.contains(vote)
     }
 
-    /// Whether it had this when it voted in that round; none if that is not remembered. Rounds come again: who joins an
-    /// ensemble takes over the round in which that was elected.
-    pub(super) fn had(&self, round: i64, claimed: (i64, Zxid)) -> Option<bool> {
-        let mut of_round = self.had.iter().filter(|(asked, _)| *asked == round).peekable();
-        of_round.peek().is_some().then(|| of_round.any(|(_, had)| *had == claimed))
+    /// Whether it had this when it voted in that round. Rounds come again: who joins an ensemble takes over the round in
+    /// which that was elected.
+    pub(super) fn had(&self, round: i64, claimed: (i64, Zxid)) -> bool {
+        self.had.contains(&(round, claimed))
     }
 
     /// The least that it had when it voted in that round.

@@ -61,9 +61,9 @@ impl Owners {
         }
     }
 
-    /// The leader makes a txn of what was asked: the server from which it is, and the one whose session it is. `None` where
-    /// nobody asked for it, or the first asks.
-    fn foreign(&mut self, record: &LogRecord) -> Option<(SessionId, u32, u32)> {
+    /// The leader makes a txn of what was asked: the server from which it is, and the one whose session it is, which is the
+    /// first to ask. `None` where nobody asked for it.
+    fn asked(&mut self, record: &LogRecord) -> Option<(SessionId, u32, u32)> {
         let mut header = &record.bytes[..];
         let (session, cxid) = (SessionId(header.try_get_i64().ok()?), header.try_get_i32().ok()?);
         let (server, Asking::Request(asking, number)) = self.asking? else { return None };
@@ -71,7 +71,7 @@ impl Owners {
             return None;
         }
         let owner = *self.owners.entry(session).or_insert(server);
-        (owner != server).then_some((session, server, owner))
+        Some((session, server, owner))
     }
 }
 
@@ -88,9 +88,17 @@ fn asked_in(packet: &QuorumPacket) -> Option<Asking> {
 impl Ensemble {
     /// A leader has made a new txn.
     pub(super) fn check_owner(&mut self, node: u32, record: &LogRecord) -> Result<(), Violation> {
-        let Some((session, server, owner)) = self.machine(node).part.owners.foreign(record) else {
+        let Some((session, server, owner)) = self.machine(node).part.owners.asked(record) else {
             return Ok(());
         };
+        if server == owner {
+            return ensure(!says_moved(record), Invariant::I31, || {
+                format!(
+                    "refuses {} of session {session}, which has not moved from node {server}",
+                    record.zxid
+                )
+            });
+        }
         let body = Txn::decode(record.bytes.clone()).expect("the core's own encoding").body;
         let refused = |err| err == OpError::SessionMoved.code() || err == OpError::SessionExpired.code();
         let held = match body {
@@ -106,3 +114,12 @@ impl Ensemble {
         })
     }
 }
+
+/// The txn is the error by which a server hears that a session is another's.
+fn says_moved(record: &LogRecord) -> bool {
+    const HEADER_LEN: usize = 32;
+    let moved = || Txn::decode(record.bytes.clone()).is_ok_and(|txn| txn.body == MOVED);
+    record.bytes.len() <= HEADER_LEN + size_of::<i32>() && moved()
+}
+
+const MOVED: TxnBody = TxnBody::Error { err: OpError::SessionMoved.code() };

@@ -130,7 +130,7 @@ impl Ensemble {
         }
         let claimed = (vote.vote.peer_epoch, vote.vote.zxid);
         // A link that comes anew repeats the last vote, which may be of an earlier round.
-        let had = machine.ballot.had(vote.round, claimed).unwrap_or_else(|| claimed == machine.has());
+        let had = claimed == machine.has() || machine.ballot.had(vote.round, claimed);
         ensure(had, Invariant::I17, || {
             format!(
                 "asks in round {} for votes for epoch and zxid {claimed:?}; its disk holds {:?}",
