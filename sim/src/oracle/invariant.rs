@@ -107,8 +107,6 @@ invariants! {
     I37 = "no watch leaks", "watches of connections that are gone are gone";
     /// Honest outcomes.
     I38 = "honest outcomes", "a refused operation has no effect, a lost one has none or one";
-    /// Everything has a bound.
-    I40 = "bounds", "every queue stays within its declared bound";
     /// Liveness.
     I41 = "liveness", "once faults have ended, the server serves, writes commit and pending work is done within a bound";
     /// Quiet runs.
