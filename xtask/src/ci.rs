@@ -31,10 +31,11 @@ pub(crate) fn everything() -> Result<()> {
         "determinism",
         &["cargo", "run", "-q", "-p", "sim", "--", "run", "scenarios", "--check-determinism"],
     )?;
-    run("fuzz", &["cargo", "run", "-q", "--release", "-p", "fuzz", "--", "--seeds", FUZZ_SEEDS])?;
+    // The dev profile on purpose: assertions of debug builds look for bugs, too, and nothing is compiled once more.
+    run("fuzz", &["cargo", "run", "-q", "-p", "fuzz", "--", "--seeds", FUZZ_SEEDS])?;
     run(
         "decoders",
-        &["cargo", "run", "-q", "--release", "-p", "fuzz", "--", "--check", "codec", "--count", CODEC_INPUTS],
+        &["cargo", "run", "-q", "-p", "fuzz", "--", "--check", "codec", "--count", CODEC_INPUTS],
     )?;
     museum::smoke()?;
     run("real clients", &["cargo", "test", "-p", "live"])?;
