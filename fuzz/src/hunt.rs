@@ -26,18 +26,38 @@ pub struct Found {
     pub operations: u64,
 }
 
-/// Runs the drafts of seeds `first..first + n`; `each` hears of every run's end. One failure of each kind, three at most, is
+/// The first `n` seeds from `first` on whose drafts have so many servers.
+pub fn seeds(first: u64, n: u64, servers: Servers) -> Vec<u64> {
+    let wanted = |seed: &u64| match servers {
+        Servers::Any => true,
+        Servers::One => Draft::draw(*seed).topology.count() == 1,
+        Servers::Many => Draft::draw(*seed).topology.count() > 1,
+    };
+    (first..).filter(wanted).take(n as usize).collect()
+}
+
+/// Which drafts are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Servers {
+    /// All of them.
+    Any,
+    /// Those of one server alone.
+    One,
+    /// Those of ensembles.
+    Many,
+}
+
+/// Runs the drafts of these seeds; `each` hears of every run's end. One failure of each kind, three at most, is
 /// shrunk for at most `shrink_for`.
 pub fn hunt(
-    first: u64,
-    n: u64,
+    seeds: &[u64],
     shrink_for: Duration,
     out: &Path,
     each: &(dyn Fn() + Sync),
 ) -> Result<(Totals, Vec<Found>), String> {
     let totals = Mutex::new(Totals::default());
-    parallel(n as usize, |i| {
-        let seed = first + i as u64;
+    parallel(seeds.len(), |i| {
+        let seed = seeds[i];
         let attempt = attempt(&Draft::draw(seed));
         let mut totals = totals.lock().expect("no run panics while it adds");
         match (&attempt.run, attempt.failure) {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use zk_fuzz::{hunt, targets};
+use zk_fuzz::hunt::{self, Servers};
+use zk_fuzz::targets;
 use zk_sim::report;
 use zk_sim::sweep::Totals;
 
@@ -22,6 +23,9 @@ struct Arguments {
     /// The first seed; without it, seeds that nobody has run before.
     #[arg(long)]
     first: Option<u64>,
+    /// Drafts with how many servers.
+    #[arg(long, value_enum, default_value = "any")]
+    servers: Servers,
     /// Where a failure is written down.
     #[arg(long, default_value = "scenarios/regress")]
     out: PathBuf,
@@ -62,12 +66,13 @@ fn bar(length: u64, what: &str) -> ProgressBar {
 
 fn search(first: u64, arguments: &Arguments) -> ExitCode {
     let n = arguments.seeds;
-    println!("seeds {first}..{}", first + n);
+    let seeds = hunt::seeds(first, n, arguments.servers);
+    println!("seeds {first}..={}", seeds.last().copied().unwrap_or(first));
     let bar = bar(n, "random faults");
     // A panic is a finding like any other, and told of below.
     std::panic::set_hook(Box::new(|_| ()));
     let start = Instant::now();
-    let outcome = hunt::hunt(first, n, Duration::from_secs(arguments.shrink), &arguments.out, &|| bar.inc(1));
+    let outcome = hunt::hunt(&seeds, Duration::from_secs(arguments.shrink), &arguments.out, &|| bar.inc(1));
     bar.finish_and_clear();
     let (totals, found) = match outcome {
         Ok(outcome) => outcome,

@@ -77,6 +77,12 @@ pub fn read(vfs: &mut impl Vfs, last: Zxid) -> Result<Option<Epochs>, DiskFault>
     Ok(Some(Epochs { accepted, current }))
 }
 
+/// Whether the file says what was read. If it was concluded from what a crash left beside the file, it is to be written before
+/// anybody is told of it: what it was concluded from may be lost with the power.
+pub fn is_written(vfs: &mut impl Vfs, found: Epochs) -> Result<bool, DiskFault> {
+    Ok(read_one(vfs, EpochKind::Current)? == Some(found.current))
+}
+
 /// The established epoch where a crash fell between the history of a new one and its file: what is about to become the
 /// file tells of an epoch whose history is durable already, and so does the marker of 3.4 (disk format §2).
 fn taken_over(vfs: &mut impl Vfs, last: Zxid, epochs: Epochs) -> Result<u32, DiskFault> {

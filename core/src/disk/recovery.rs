@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
-use super::epochs::{self, Epochs};
+use super::epochs::{self, EpochKind, Epochs};
 use super::snapshot_reader::{SnapshotDigest, SnapshotParser};
 use super::stream::Decompressor;
 use super::txnlog::{LogEnd, LogReader, Record};
@@ -331,13 +331,18 @@ impl<'a> Replay<'a> {
     }
 
     fn recovered(self, vfs: &mut impl Vfs) -> Result<Recovered, DiskFault> {
-        let Self { tree, last, recent, events, repairs, .. } = self;
+        let Self { tree, last, recent, events, mut repairs, .. } = self;
         assert!(
             last == tree.last_zxid(),
             "invariant: all that was read was replayed: {last}, not {}",
             tree.last_zxid()
         );
         let epochs = epochs::read(vfs, last)?;
+        if let Some(found) = epochs
+            && !epochs::is_written(vfs, found)?
+        {
+            epochs::plan_set(EpochKind::Current, found.current, &mut repairs);
+        }
         Ok(Recovered { tree, last_zxid: last, epochs, recent: recent.into(), events, repairs })
     }
 

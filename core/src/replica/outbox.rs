@@ -181,6 +181,7 @@ impl Turn<'_> {
         let config = self.ensemble().membership.in_force();
         let (text, version) = (Bytes::from(config.to_string()), config.version());
         self.out.push(Action::ConfigNode(ConfigNode { text, version, time: self.now.wall }));
+        self.session_ids.reach(self.log.logged());
         self.event(Event::EpochEstablished { epoch, zxid });
     }
 }

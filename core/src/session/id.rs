@@ -32,6 +32,12 @@ impl SessionIds {
         Self { prefix, number: last.0 as u64 }
     }
 
+    /// The log ends here now, and holds everything that was ever committed: a member of an ensemble that lost the end of its
+    /// log, and with it sessions that it had opened, has them back from its leader, and must not give out their ids again.
+    pub fn reach(&mut self, last: Zxid) {
+        self.number = self.number.max(last.0 as u64);
+    }
+
     /// The next id for which `taken` is false.
     pub fn next(&mut self, taken: impl Fn(SessionId) -> bool) -> SessionId {
         loop {
@@ -55,6 +61,15 @@ mod tests {
         let mut ids = SessionIds::new(Sid(3), Zxid(0x10), WallMs(0x400 * 0xabcd));
         assert_eq!(ids.next(|_| false), SessionId(0x03ab_cd00_0000_0011));
         assert_eq!(ids.next(|_| false), SessionId(0x03ab_cd00_0000_0012));
+    }
+
+    #[test]
+    fn what_came_back_from_a_leader_is_not_given_out_again() {
+        let mut ids = SessionIds::new(Sid(1), Zxid(0), WallMs(0));
+        ids.reach(Zxid(5));
+        assert_eq!(ids.next(|_| false), SessionId(0x0100_0000_0000_0006));
+        ids.reach(Zxid(2));
+        assert_eq!(ids.next(|_| false), SessionId(0x0100_0000_0000_0007));
     }
 
     #[test]

@@ -21,8 +21,8 @@ const WATCH_NS: u64 = 20_000_000_000;
 const PROBE_COMMITS: usize = 3;
 
 /// Elections of one server after a core was well. One that had not heard yet that its connection was reset looks for a leader
-/// then, and once more if it is told of the leader that it had.
-const ELECTIONS_MAX: u64 = 2;
+/// then, and once more if it is told of the leader that it had; one that is sent a snapshot slowly may have to ask again.
+const ELECTIONS_MAX: u64 = 4;
 
 impl Runner {
     /// The core is healed; it becomes well again, and then quiet.
@@ -207,9 +207,7 @@ impl Runner {
 
     /// What holds when nothing is under way.
     fn last_checks(&self) -> Result<(), Violation> {
-        let listens =
-            |client: ClientId| !self.world.seats[client.0 as usize].client.is_silent(self.world.now);
-        self.world.histories.settled(listens)?;
+        all_have_heard(&self.world)?;
         for node in &self.world.nodes {
             let Some(server) = &node.server else { continue };
             self.world.commits.compare_committed(&server.tree)?;
@@ -224,9 +222,12 @@ impl Runner {
     }
 }
 
-/// Every client that listens has heard all that it is owed.
+/// Every client that listens, and whose server speaks, has heard all that it is owed.
 fn all_have_heard(world: &World) -> Result<(), Violation> {
-    let listens = |client: ClientId| !world.seats[client.0 as usize].client.is_silent(world.now);
+    let listens = |client: ClientId| {
+        let seat = &world.seats[client.0 as usize];
+        !seat.client.is_silent(world.now) && !world.is_held_up(seat.conn)
+    };
     world.histories.settled(listens)
 }
 

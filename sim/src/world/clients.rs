@@ -236,6 +236,14 @@ impl World {
         ids.into_iter().for_each(|id| self.let_in(id));
     }
 
+    /// True of a connection to a server that stands still or cannot be reached: nothing comes, and nobody knows.
+    pub fn is_held_up(&self, conn: Option<ConnId>) -> bool {
+        let link = conn.and_then(|conn| self.links.get(&conn));
+        link.is_some_and(|link| {
+            self.nodes[link.node as usize - 1].is_paused || self.is_out_of_reach(link.node)
+        })
+    }
+
     fn is_out_of_reach(&self, node: u32) -> bool {
         self.out_of_reach.values().any(|nodes| nodes.contains(&node))
     }
