@@ -70,9 +70,9 @@ impl Runner {
         }
         self.expire_orphans()?;
         self.go(self.world.now.plus(1_000_000_000), |_| false)?;
+        self.check_alike(&core)?;
         // The session of a silent client may have expired just now: its watchers are about to hear.
         self.go(self.world.now.plus(1_000_000_000), |world| all_have_heard(world).is_ok())?;
-        self.check_alike(&core)?;
         self.last_checks().map_err(Verdict::Violated)?;
         if core.len() < faults::members(&self.world).count() {
             self.go(self.world.now.plus(WATCH_NS), |_| false)?;
