@@ -37,11 +37,9 @@
 mod votes;
 #[path = "election/wires.rs"]
 mod wires;
+mod written;
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
-use std::{env, fs};
 
 use zk_core::config::member::Member;
 use zk_core::config::quorum_config::{Hierarchy, QuorumConfig};
@@ -51,45 +49,10 @@ use zk_core::ids::{PeerState, Sid, Zxid};
 
 #[test]
 fn elections_go_as_written() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/election");
-    let mut files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
-    files.sort();
-    assert!(files.len() >= 12, "the elections are in {}", dir.display());
-    let mut differ = vec![];
-    for file in files {
-        let written = fs::read_to_string(&file).unwrap();
-        let found = rewrite(&written);
-        if env::var_os("UPDATE").is_some() {
-            fs::write(&file, &found).unwrap();
-        } else if written != found {
-            let line = written.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
-            let found = found.lines().nth(line).unwrap_or("the end");
-            let written = written.lines().nth(line).unwrap_or("the end");
-            differ.push(format!("{}:{}: found {found:?}, written {written:?}", file.display(), line + 1));
-        }
-    }
-    assert!(differ.is_empty(), "{}\nreview with UPDATE=1 and a diff", differ.join("\n"));
-}
-
-/// The file with the outputs of now.
-fn rewrite(written: &str) -> String {
-    let (mut scene, mut out) = (Scene::None, String::new());
-    for block in written.split("\n\n") {
-        let commands: Vec<_> = block.trim().lines().take_while(|line| *line != "----").collect();
-        for line in &commands {
-            writeln!(out, "{line}").unwrap();
-        }
-        if commands.iter().any(|line| !line.starts_with('#')) {
-            let said: String =
-                commands.iter().filter(|line| !line.starts_with('#')).map(|line| scene.run(line)).collect();
-            write!(out, "----\n{said}").unwrap();
-        }
-        out.push('\n');
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    written::play("election", 12, || {
+        let mut scene = Scene::None;
+        move |command: &str| scene.run(command)
+    });
 }
 
 enum Scene {

@@ -25,10 +25,9 @@
 //! | `status`, `disks`, `verbose`, `quiet`, `silently COMMAND` | what is seen |
 
 mod cluster;
+mod written;
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::{env, fs};
 
 use cluster::{Choice, Options, World, disk::Disk, puppets, show};
 use zk_core::config::quorum_config::QuorumConfig;
@@ -42,49 +41,13 @@ use zk_core::wire::request::Request;
 
 #[test]
 fn ensembles_converse_as_written() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ensemble");
-    let mut files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    if let Ok(only) = env::var("ONLY") {
-        files.retain(|file| file.to_str().unwrap().contains(&only));
-    }
-    files.sort();
-    let mut differ = vec![];
-    for file in files {
-        let written = fs::read_to_string(&file).unwrap();
-        let found = rewrite(&written);
-        if env::var_os("UPDATE").is_some() {
-            fs::write(&file, &found).unwrap();
-        } else if written != found {
-            let line = written.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
-            let found = found.lines().nth(line).unwrap_or("the end");
-            let written = written.lines().nth(line).unwrap_or("the end");
-            differ.push(format!("{}:{}: found {found:?}, written {written:?}", file.display(), line + 1));
+    written::play("ensemble", 40, || {
+        let mut world = None;
+        move |command: &str| {
+            run(&mut world, command);
+            std::mem::take(&mut world.as_mut().expect("an ensemble").said)
         }
-    }
-    assert!(differ.is_empty(), "{}\nreview with UPDATE=1 and a diff", differ.join("\n"));
-}
-
-/// The file with the outputs of now.
-fn rewrite(written: &str) -> String {
-    let mut world = None;
-    let mut out = String::new();
-    for block in written.split("\n\n") {
-        let commands: Vec<_> = block.trim().lines().take_while(|line| *line != "----").collect();
-        for line in &commands {
-            writeln!(out, "{line}").unwrap();
-        }
-        if commands.iter().any(|line| !line.starts_with('#')) {
-            for command in commands.iter().filter(|line| !line.starts_with('#')) {
-                run(&mut world, command);
-            }
-            let said = std::mem::take(&mut world.as_mut().expect("an ensemble").said);
-            write!(out, "----\n{said}").unwrap();
-        }
-        out.push('\n');
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    });
 }
 
 struct Words<'a>(Vec<&'a str>);

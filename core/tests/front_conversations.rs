@@ -20,11 +20,10 @@
 //! opcode with an empty body).
 
 mod one_server;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
-use std::{env, fs};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use one_server::{Frame, Server, again, frame_of, fresh, front_config};
@@ -39,51 +38,16 @@ use zk_core::wire::request::{MultiOp, Request};
 
 #[test]
 fn conversations_go_as_written() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/front");
-    let mut files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() >= 10, "the conversations are in {}", dir.display());
-    let mut differ = vec![];
-    for file in files {
-        let written = fs::read_to_string(&file).unwrap();
-        let found = rewrite(&written);
-        if env::var_os("UPDATE").is_some() {
-            fs::write(&file, &found).unwrap();
-        } else if written != found {
-            let line = written.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
-            let found = found.lines().nth(line).unwrap_or("the end");
-            let written = written.lines().nth(line).unwrap_or("the end");
-            differ.push(format!("{}:{}: found {found:?}, written {written:?}", file.display(), line + 1));
-        }
-    }
-    assert!(differ.is_empty(), "{}\nreview with UPDATE=1 and a diff", differ.join("\n"));
-}
-
-/// The file with the outputs of now.
-fn rewrite(written: &str) -> String {
-    let mut scene = Scene::open("open");
-    let mut out = String::new();
-    for block in written.split("\n\n") {
-        let commands: Vec<_> = block.trim().lines().take_while(|line| *line != "----").collect();
-        for line in &commands {
-            writeln!(out, "{line}").unwrap();
-        }
-        if commands.iter().any(|line| !line.starts_with('#')) {
-            let mut said = String::new();
-            for command in commands.iter().filter(|line| !line.starts_with('#')) {
-                if command.starts_with("open") {
-                    scene = Scene::open(command);
-                } else {
-                    said += &scene.run(command);
-                }
+    written::play("front", 10, || {
+        let mut scene = Scene::open("open");
+        move |command: &str| {
+            if command.starts_with("open") {
+                scene = Scene::open(command);
+                return String::new();
             }
-            write!(out, "----\n{said}").unwrap();
+            scene.run(command)
         }
-        out.push('\n');
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    });
 }
 
 /// A request's words.

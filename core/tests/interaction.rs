@@ -18,11 +18,11 @@
 //! | `power cut` | everything that is not durable is lost; the server starts again |
 //! | `status` | what an operator sees |
 
+mod written;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
-use std::{env, fs};
 
 use bytes::Bytes;
 use zk_core::action::{Action, Commit, DiskCommand, LogRecord, SessionAnswer};
@@ -52,47 +52,10 @@ const CONFIG: ReplicaConfig = ReplicaConfig {
 
 #[test]
 fn conversations_go_as_written() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interaction");
-    let mut files: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() >= 9, "the conversations are in {}", dir.display());
-    let mut differ = vec![];
-    for file in files {
-        let written = fs::read_to_string(&file).unwrap();
-        let found = rewrite(&written);
-        if env::var_os("UPDATE").is_some() {
-            fs::write(&file, &found).unwrap();
-        } else if written != found {
-            let line = written.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
-            let found = found.lines().nth(line).unwrap_or("the end");
-            let written = written.lines().nth(line).unwrap_or("the end");
-            differ.push(format!("{}:{}: found {found:?}, written {written:?}", file.display(), line + 1));
-        }
-    }
-    assert!(differ.is_empty(), "{}\nreview with UPDATE=1 and a diff", differ.join("\n"));
-}
-
-/// The file with the outputs of now.
-fn rewrite(written: &str) -> String {
-    let mut scene = None;
-    let mut out = String::new();
-    for block in written.split("\n\n") {
-        let commands: Vec<_> = block.trim().lines().take_while(|line| *line != "----").collect();
-        for line in &commands {
-            writeln!(out, "{line}").unwrap();
-        }
-        if commands.iter().any(|line| !line.starts_with('#')) {
-            let mut said = String::new();
-            for command in commands.iter().filter(|line| !line.starts_with('#')) {
-                said += &run(&mut scene, command);
-            }
-            write!(out, "----\n{said}").unwrap();
-        }
-        out.push('\n');
-    }
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    written::play("interaction", 9, || {
+        let mut scene = None;
+        move |command: &str| run(&mut scene, command)
+    });
 }
 
 fn run(scene: &mut Option<Scene>, command: &str) -> String {
