@@ -528,7 +528,7 @@ mod epochs {
         let files = [("acceptedEpoch", accepted), ("currentEpoch", current)];
         let files =
             files.into_iter().filter_map(|(name, text)| Some((snap(name), text?.as_bytes().to_vec())));
-        read(&mut Memory::with(files), last).map_err(|fault| fault.to_string())
+        read(&mut Memory::with(files), last, &mut Vec::new()).map_err(|fault| fault.to_string())
     }
 
     #[test]
@@ -551,7 +551,7 @@ mod epochs {
         let with = |name: &str, text: &str| {
             let files = [("acceptedEpoch", "3"), ("currentEpoch", "2"), (name, text)];
             let files = files.into_iter().map(|(name, text)| (snap(name), text.as_bytes().to_vec()));
-            read(&mut Memory::with(files), Zxid::new(3, 1)).unwrap().unwrap().current
+            read(&mut Memory::with(files), Zxid::new(3, 1), &mut Vec::new()).unwrap().unwrap().current
         };
         assert_eq!(with("currentEpoch.tmp", "3"), 3);
         assert_eq!(with("updatingEpoch", ""), 3);
@@ -588,7 +588,7 @@ mod epochs {
                 ]);
                 memory.run(&ops[..done]);
                 memory.lose_power(|| fate);
-                let epochs = read(&mut memory, Zxid(0)).unwrap().unwrap();
+                let epochs = read(&mut memory, Zxid(0), &mut Vec::new()).unwrap().unwrap();
                 assert!(epochs.accepted == 4 || epochs.accepted == 5);
                 assert!(done < ops.len() || epochs.accepted == 5);
             }

@@ -55,10 +55,13 @@ pub fn plan_set(kind: EpochKind, epoch: u32, ops: &mut Vec<FileOp>) {
 /// A log that reaches into an epoch that was accepted and not established is what a crash in mid-synchronisation leaves;
 /// the server then stands by the epoch that it had established, since it cannot know that it has all of the newer one's
 /// history (ZOOKEEPER-4643). Everything else that does not fit together is refused.
-pub fn read(vfs: &mut impl Vfs, last: Zxid) -> Result<Option<Epochs>, DiskFault> {
+///
+/// An established epoch that was concluded from what a crash left beside its file is to be written before anybody is told of it,
+/// since what it was concluded from may be lost with the power: that is added to `repairs`.
+pub fn read(vfs: &mut impl Vfs, last: Zxid, repairs: &mut Vec<FileOp>) -> Result<Option<Epochs>, DiskFault> {
     let accepted = read_one(vfs, EpochKind::Accepted)?;
-    let current = read_one(vfs, EpochKind::Current)?;
-    let (accepted, current) = match (accepted, current) {
+    let written = read_one(vfs, EpochKind::Current)?;
+    let (accepted, current) = match (accepted, written) {
         (None, None) => return Ok(None),
         (Some(accepted), Some(current)) => (accepted, current),
         (None, Some(current)) => return Err(missing(EpochKind::Accepted, current)),
@@ -74,13 +77,10 @@ pub fn read(vfs: &mut impl Vfs, last: Zxid) -> Result<Option<Epochs>, DiskFault>
         let what = format!("the log, which ends at {last}, in an epoch that was never accepted");
         return Err(contradiction(EpochKind::Accepted, accepted, what));
     }
+    if written != Some(current) {
+        plan_set(EpochKind::Current, current, repairs);
+    }
     Ok(Some(Epochs { accepted, current }))
-}
-
-/// Whether the file says what was read. If it was concluded from what a crash left beside the file, it is to be written before
-/// anybody is told of it: what it was concluded from may be lost with the power.
-pub fn is_written(vfs: &mut impl Vfs, found: Epochs) -> Result<bool, DiskFault> {
-    Ok(read_one(vfs, EpochKind::Current)? == Some(found.current))
 }
 
 /// The established epoch where a crash fell between the history of a new one and its file: what is about to become the

@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
-use super::epochs::{self, EpochKind, Epochs};
+use super::epochs::{self, Epochs};
 use super::snapshot_reader::{SnapshotDigest, SnapshotParser};
 use super::stream::Decompressor;
 use super::txnlog::{LogEnd, LogReader, Record};
@@ -337,12 +337,7 @@ impl<'a> Replay<'a> {
             "invariant: all that was read was replayed: {last}, not {}",
             tree.last_zxid()
         );
-        let epochs = epochs::read(vfs, last)?;
-        if let Some(found) = epochs
-            && !epochs::is_written(vfs, found)?
-        {
-            epochs::plan_set(EpochKind::Current, found.current, &mut repairs);
-        }
+        let epochs = epochs::read(vfs, last, &mut repairs)?;
         Ok(Recovered { tree, last_zxid: last, epochs, recent: recent.into(), events, repairs })
     }
 
