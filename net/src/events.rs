@@ -2,7 +2,7 @@
 
 use tracing::{debug, error, info, warn};
 use zk_core::event::Event;
-use zk_core::replica::{Leave, Phase, RoleKind, Standing, SyncKind};
+use zk_core::replica::{Leave, Phase, RoleKind, Standing};
 
 use crate::shared::Shared;
 
@@ -46,10 +46,10 @@ impl Shared {
             Event::EpochAccepted { epoch } => info!(epoch, "the leader's epoch is accepted"),
             Event::SyncChosen { learner, kind, from, to } => {
                 metrics.sync_chosen(*kind);
-                info!(%learner, kind = name_of(*kind), %from, %to, "a learner is brought up to date");
+                info!(%learner, kind = kind.name(), %from, %to, "a learner is brought up to date");
             }
             Event::SyncBegun { kind, zxid } => {
-                info!(kind = name_of(*kind), %zxid, "being brought up to date");
+                info!(kind = kind.name(), %zxid, "being brought up to date");
             }
             Event::NewLeaderAcked { epoch, zxid } => {
                 debug!(epoch, %zxid, "the leader's history is durable here");
@@ -60,7 +60,7 @@ impl Shared {
             Event::Committed { .. } => {}
             Event::RoleLeft { why: Leave::LinkDown(why) } => info!(why, "the leader is lost"),
             Event::RoleLeft { why: Leave::Fault(fault) } => error!(%fault, "the leader breaks the protocol"),
-            Event::RoleLeft { why } => info!(why = in_words(why), "the role ends"),
+            Event::RoleLeft { why } => info!(why = why.to_string(), "the role ends"),
             Event::LearnerLost { learner: Some(sid), .. } => {
                 metrics.learners_lost.increment();
                 info!(%sid, "a learner is gone");
@@ -70,29 +70,6 @@ impl Shared {
             }
             other => warn!(?other, "event"),
         }
-    }
-}
-
-const fn name_of(kind: SyncKind) -> &'static str {
-    match kind {
-        SyncKind::Diff => "DIFF",
-        SyncKind::Trunc => "TRUNC",
-        SyncKind::Snap => "SNAP",
-    }
-}
-
-const fn in_words(why: &Leave) -> &'static str {
-    match why {
-        Leave::NoQuorum(Phase::Discovery) => "no quorum of servers came in time",
-        Leave::NoQuorum(_) => "no quorum of servers took the history over in time",
-        Leave::LostQuorum => "the quorum that followed is gone",
-        Leave::EpochOutdone { .. } => "a member has accepted a later epoch",
-        Leave::CounterUsedUp => "the epoch has no zxids left",
-        Leave::Unreachable => "the leader cannot be reached",
-        Leave::LeaderSilent => "nothing was heard of the leader for too long",
-        Leave::EpochBehind => "the leader's epoch is older than one that was accepted",
-        Leave::CannotTruncate => "what the leader wants cut off cannot be cut off here",
-        _ => "the link broke",
     }
 }
 

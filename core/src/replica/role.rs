@@ -128,33 +128,54 @@ pub enum SyncKind {
     Snap,
 }
 
+impl SyncKind {
+    /// The packet's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Diff => "DIFF",
+            Self::Trunc => "TRUNC",
+            Self::Snap => "SNAP",
+        }
+    }
+}
+
 /// Why a server ceases to lead or to learn and looks for a leader again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Leave {
     /// Leader: no quorum of servers came, or agreed, within `initLimit`.
+    #[error("no quorum of servers {} in time", if *.0 == Phase::Discovery { "came" } else { "took the history over" })]
     NoQuorum(Phase),
     /// Leader: the quorum that followed is gone.
+    #[error("the quorum that followed is gone")]
     LostQuorum,
     /// Leader: a member has accepted a later epoch, of a leader that came to nothing, and may not follow this one. The next
     /// election takes all of them to an epoch that it can follow. (Java's leader stays, and the member stays out.)
+    #[error("a member has accepted epoch {accepted}")]
     EpochOutdone {
         /// What it has accepted.
         accepted: u32,
     },
     /// Leader: the epoch has no zxids left (quorum protocol B9).
+    #[error("the epoch has no zxids left")]
     CounterUsedUp,
     /// Learner: the leader cannot be reached.
+    #[error("the leader cannot be reached")]
     Unreachable,
     /// Learner: the link to the leader broke; the text says how.
+    #[error("the link to the leader is gone ({0})")]
     LinkDown(String),
     /// Learner: nothing came from the leader for too long.
+    #[error("nothing was heard of the leader for too long")]
     LeaderSilent,
     /// Learner: the leader's epoch is older than one that was accepted.
+    #[error("the leader's epoch is older than one that was accepted")]
     EpochBehind,
     /// Learner: the leader broke the protocol.
+    #[error("the leader breaks the protocol ({0})")]
     Fault(PeerFault),
     /// Learner: what the leader wants cut off cannot be cut off here.
+    #[error("what the leader wants cut off cannot be cut off here")]
     CannotTruncate,
 }
 

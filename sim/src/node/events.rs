@@ -1,7 +1,7 @@
 //! What the core tells, as triggers and searches name it.
 
 use zk_core::event::Event;
-use zk_core::replica::{Leave, Phase, RoleKind, Standing, SyncKind};
+use zk_core::replica::{Leave, RoleKind, Standing, SyncKind};
 
 use crate::trace::Trace;
 
@@ -55,32 +55,11 @@ pub(super) fn story(event: &Event, standing: Standing, synced: Option<SyncKind>)
         Event::EpochEstablished { epoch, .. } => {
             let role = if standing.role == RoleKind::Observing { "observes" } else { "follows" };
             let leader = standing.leader.map_or_else(|| "nobody".to_owned(), |sid| format!("node {sid}"));
-            let how = synced.map_or("nothing", |kind| match kind {
-                SyncKind::Diff => "DIFF",
-                SyncKind::Trunc => "TRUNC",
-                SyncKind::Snap => "SNAP",
-            });
+            let how = synced.map_or("nothing", SyncKind::name);
             Some(format!("{role} {leader} in epoch {epoch}, brought up to date by {how}"))
         }
-        Event::RoleLeft { why } => Some(format!("looks for a leader: {}", reason(why))),
+        Event::RoleLeft { why } => Some(format!("looks for a leader: {why}")),
         _ => None,
-    }
-}
-
-fn reason(why: &Leave) -> String {
-    match why {
-        Leave::NoQuorum(Phase::Discovery) => "no quorum of servers came in time".into(),
-        Leave::NoQuorum(_) => "no quorum of servers took its history over in time".into(),
-        Leave::LostQuorum => "the quorum that followed is gone".into(),
-        Leave::EpochOutdone { accepted } => format!("a member has accepted epoch {accepted}"),
-        Leave::CounterUsedUp => "the epoch has no zxids left".into(),
-        Leave::Unreachable => "its leader cannot be reached".into(),
-        Leave::LinkDown(how) => format!("the link to its leader is gone ({how})"),
-        Leave::LeaderSilent => "nothing was heard of its leader for too long".into(),
-        Leave::EpochBehind => "its leader's epoch is older than one that was accepted".into(),
-        Leave::CannotTruncate => "what its leader wants cut off cannot be cut off".into(),
-        Leave::Fault(fault) => format!("its leader breaks the protocol ({fault})"),
-        other => format!("{other:?}"),
     }
 }
 
