@@ -9,10 +9,10 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::java::class_path;
 use crate::port;
 use crate::process::{Process, four_letter, wait_until};
 use crate::zoarium::{Profile, binary_of};
+use crate::{java, zoo_cfg};
 
 /// Whose server a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +69,8 @@ impl Ensemble {
             fs::create_dir_all(dir.join("data"))?;
             fs::write(dir.join("data/myid"), format!("{sid}\n"))?;
             let peer_type = if *part == Part::Observer { "peerType=observer\n" } else { "" };
-            let config = format!(
-                "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}/data\nclientPort={port}\n\
-                 clientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n\
-                 4lw.commands.whitelist=*\n{peer_type}{servers}{lines}",
-                dir.display()
-            );
+            let shared = zoo_cfg::lines(&dir, port);
+            let config = format!("{shared}initLimit=20\nsyncLimit=10\n{peer_type}{servers}{lines}");
             fs::write(dir.join("zoo.cfg"), config)?;
             members.push(Member { sid, kind: *kind, dir, port, process: None });
         }
@@ -110,13 +106,7 @@ impl Ensemble {
                 command.arg(config);
                 command
             }
-            Kind::Java => {
-                let mut command = Command::new("java");
-                command.args(&jvm).args(["-cp", class_path()?]);
-                command.args(["-Dzookeeper.log.dir=/tmp", "-Dlog4j.rootLogger=INFO,CONSOLE"]);
-                command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(config);
-                command
-            }
+            Kind::Java => java::server("quorum.QuorumPeerMain", &jvm, &config)?,
         };
         member.process = Some(Process::start(command, &member.dir.join("server.log"))?);
         Ok(())

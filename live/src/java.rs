@@ -1,5 +1,6 @@
 //! Apache ZooKeeper as a process: Debian's 3.8.0, the peer that everything is compared with.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,6 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::port;
 use crate::process::Process;
+use crate::zoo_cfg;
 
 const JAR: &str = "/usr/share/java/zookeeper.jar";
 
@@ -17,6 +19,19 @@ pub fn class_path() -> Result<&'static str> {
         "{JAR} is missing: apt-get install zookeeper libzookeeper-java (cargo xtask setup does it)"
     );
     Ok("/etc/zookeeper/conf_example:/usr/share/java/zookeeper.jar")
+}
+
+/// Apache's server over a zoo.cfg: this main class of `org.apache.zookeeper.server`, with these options of the JVM.
+pub(crate) fn server<O: AsRef<OsStr>>(
+    class: &str,
+    options: impl IntoIterator<Item = O>,
+    config: &Path,
+) -> Result<Command> {
+    let mut command = Command::new("java");
+    command.args(options).args(["-cp", class_path()?]);
+    command.args(["-Dzookeeper.log.dir=/tmp", "-Dlog4j.rootLogger=INFO,CONSOLE"]);
+    command.arg(format!("org.apache.zookeeper.server.{class}")).arg(config);
+    Ok(command)
 }
 
 /// An Apache ZooKeeper server, standalone.
@@ -39,16 +54,8 @@ impl Java {
     /// The same with these options of the JVM.
     pub fn start_with(dir: &Path, lines: &str, options: &[&str]) -> Result<Self> {
         let port = port::free()?;
-        let config = format!(
-            "tickTime=500\ndataDir={}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\n{lines}",
-            dir.display()
-        );
-        std::fs::write(dir.join("java.cfg"), config)?;
-        let mut command = Command::new("java");
-        command.args(options).args(["-cp", class_path()?]);
-        command.args(["-Dzookeeper.log.dir=/tmp", "-Dlog4j.rootLogger=INFO,CONSOLE"]);
-        command.arg("org.apache.zookeeper.server.ZooKeeperServerMain").arg(dir.join("java.cfg"));
+        std::fs::write(dir.join("java.cfg"), zoo_cfg::lines(dir, port) + lines)?;
+        let command = server("ZooKeeperServerMain", options, &dir.join("java.cfg"))?;
         let mut process = Process::start(command, &dir.join("java.log"))?;
         process.wait_serving(port)?;
         Ok(Self { dir: dir.to_owned(), port, process })

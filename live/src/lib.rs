@@ -10,3 +10,4 @@ pub mod java;
 pub mod port;
 pub mod process;
 pub mod zoarium;
+mod zoo_cfg;

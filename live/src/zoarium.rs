@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::port;
 use crate::process::Process;
+use crate::zoo_cfg;
 
 /// A profile that cargo builds with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,12 +75,7 @@ impl Zoarium {
     /// The same with the binary of a profile.
     pub fn start_as(profile: Profile, dir: &Path, lines: &str) -> Result<Self> {
         let port = port::free()?;
-        let config = format!(
-            "tickTime=500\ndataDir={}/data\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\n{lines}",
-            dir.display()
-        );
-        std::fs::write(dir.join("zoo.cfg"), config)?;
+        std::fs::write(dir.join("zoo.cfg"), zoo_cfg::lines(dir, port) + lines)?;
         let process = spawn(profile, dir)?;
         let mut server = Self { dir: dir.to_owned(), port, process, profile };
         server.process.wait_serving(port)?;
