@@ -23,6 +23,7 @@ use anyhow::{Context, Result};
 pub use args::{Args, Created, Operation};
 
 pub(crate) use args::{resolve, seconds};
+pub(crate) use session::put_session_request;
 
 use args::{Afterwards, Plan};
 use engine::Engine;

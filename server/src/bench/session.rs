@@ -63,6 +63,19 @@ pub(super) enum Left {
     Some,
 }
 
+/// Appends the request for a new session.
+pub(crate) fn put_session_request(timeout_ms: i32, out: &mut BytesMut) {
+    let request = ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms,
+        session: SessionId::NONE,
+        password: Some(Bytes::from_static(&[0; 16])),
+        read_only: Some(false),
+    };
+    put_frame(out, |out| request.encode(out));
+}
+
 /// A session on its own connection.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -86,16 +99,8 @@ impl Session {
             .with_context(|| format!("cannot connect to {server}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms,
-            session: SessionId::NONE,
-            password: Some(Bytes::from_static(&[0; 16])),
-            read_only: Some(false),
-        };
         let mut out = BytesMut::new();
-        put_frame(&mut out, |out| request.encode(out));
+        put_session_request(timeout_ms, &mut out);
         stream.write_all(&out).with_context(|| format!("cannot send to {server}"))?;
         out.clear();
         Ok(Self {

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use zk_core::error::OpError;
-use zk_core::ids::{SessionId, Zxid};
 use zk_core::text::Text;
 use zk_core::wire::client::{
-    ConnectRequest, ConnectResponse, CreateRequest, GetDataRequest, ReplyHeader, SetDataRequest, SyncRequest,
+    ConnectResponse, CreateRequest, GetDataRequest, ReplyHeader, SetDataRequest, SyncRequest,
 };
-use zk_core::wire::framing::{FrameReader, put_frame, put_request};
+use zk_core::wire::framing::{FrameReader, put_request};
 use zk_core::wire::jute::{Jute, Reader};
 use zk_core::wire::records::{Acl, perms};
 use zk_core::wire::reply::Reply;
 use zk_core::wire::request::Request;
+
+use crate::bench::put_session_request;
 
 /// Between two attempts to connect.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
@@ -137,16 +138,8 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         let mut connection = Self { stream, reader: FrameReader::new(FRAME_MAX), xid: 0 };
-        let request = ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms,
-            session: SessionId::NONE,
-            password: Some(Bytes::from_static(&[0; 16])),
-            read_only: Some(false),
-        };
         let mut out = BytesMut::new();
-        put_frame(&mut out, |out| request.encode(out));
+        put_session_request(timeout_ms, &mut out);
         connection.stream.write_all(&out)?;
         let response = ConnectResponse::from_bytes(connection.frame()?)?;
         ensure!(response.timeout_ms > 0, "{server} refused the session");
