@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::recovery::{self, Recovered};
+use zk_core::disk::{Dir, FileOp};
 use zk_core::event::Event;
 use zk_core::replica::{ClientService, Replica};
 
@@ -141,7 +142,7 @@ impl Node {
             Ok(second) => second,
             // An empty log behind a rotten one proves that nothing followed the rot, and is gone after the first recovery. To
             // refuse then is safe.
-            Err(_) if self.disk.is_destroyed() => return Ok(()),
+            Err(_) if self.disk.is_destroyed() && recovered.repairs.iter().any(drops_log) => return Ok(()),
             Err(fault) => return Err(differs(format!("a second recovery refuses: {fault}"))),
         };
         if (second.last_zxid, second.tree.digest()) != (recovered.last_zxid, recovered.tree.digest()) {
@@ -162,4 +163,8 @@ impl Node {
         }
         Ok(())
     }
+}
+
+fn drops_log(op: &FileOp) -> bool {
+    matches!(op, FileOp::Unlink(file) if file.dir == Dir::Log)
 }
