@@ -17,6 +17,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{Hash, Hasher};
+
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::member::{Member, MemberError, Role};
@@ -28,6 +30,8 @@ pub struct QuorumConfig {
     version: Zxid,
     members: BTreeMap<Sid, Member>,
     hierarchy: Option<Hierarchy>,
+    /// What it says as text: every vote carries it, so it is put together once.
+    text: Bytes,
 }
 
 /// Groups and weights of a hierarchical config.
@@ -116,13 +120,14 @@ impl QuorumConfig {
         hierarchy: Option<Hierarchy>,
     ) -> Result<Self, ShapeError> {
         let members = members.into_iter().map(|member| (member.sid, member)).collect();
-        let mut config = Self { version, members, hierarchy };
+        let mut config = Self { version, members, hierarchy, text: Bytes::new() };
         if config.voters().next().is_none() {
             return Err(ShapeError::NoVoter);
         }
         if let Some(hierarchy) = config.hierarchy.take() {
             config.hierarchy = Some(config.checked(hierarchy)?);
         }
+        config.text = config.written();
         Ok(config)
     }
 
@@ -161,7 +166,17 @@ impl QuorumConfig {
     /// The same members as of another reconfig.
     pub fn with_version(mut self, version: Zxid) -> Self {
         self.version = version;
+        self.text = self.written();
         self
+    }
+
+    /// The text that says it.
+    pub const fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    fn written(&self) -> Bytes {
+        format!("{}\nversion={:x}", self.members_text(), self.version.0).into()
     }
 
     /// Zxid of the reconfig txn that made it; epoch << 32 if its first leader gave it; 0 if nobody did.
@@ -212,7 +227,10 @@ impl QuorumConfig {
 /// The text.
 impl fmt::Display for QuorumConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\nversion={:x}", self.members_text(), self.version.0)
+        f.write_str(
+            core::str::from_utf8(&self.text)
+                .expect("invariant: a config's text was put together from strings"),
+        )
     }
 }
 

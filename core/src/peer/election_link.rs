@@ -1,8 +1,7 @@
 //! One connection of the election port: the greeting, then messages ([`crate::election::links`] says who sends which).
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use thiserror::Error;
 
 use crate::config::quorum_config::{ConfigTextError, QuorumConfig};
@@ -21,6 +20,8 @@ use crate::wire::limits::ELECTION_MESSAGE_MAX;
 pub struct ElectionReader {
     frames: FrameReader,
     greeted: bool,
+    /// The last config that came, or the reader's own: the same text is not read again with every vote.
+    known: Option<Arc<QuorumConfig>>,
 }
 
 /// What the other side said.
@@ -53,12 +54,18 @@ pub enum LinkFault {
 impl ElectionReader {
     /// On a connection that was accepted: the other side greets first.
     pub fn accepted() -> Self {
-        Self { frames: FrameReader::new(ELECTION_MESSAGE_MAX), greeted: false }
+        Self { frames: FrameReader::new(ELECTION_MESSAGE_MAX), greeted: false, known: None }
     }
 
     /// On a connection that we dialled: only messages come.
     pub fn dialled() -> Self {
         Self { greeted: true, ..Self::accepted() }
+    }
+
+    /// Tells it a config that is likely to come: that of this server.
+    #[must_use]
+    pub fn knowing(self, config: Option<Arc<QuorumConfig>>) -> Self {
+        Self { known: config, ..self }
     }
 
     /// Appends bytes from the peer.
@@ -71,6 +78,15 @@ impl ElectionReader {
         self.frames.buffer_mut()
     }
 
+    /// Gives the memory of what was read back, to be called when nothing more is there. A vote comes with the config, 10 KB of
+    /// it among 255 members; links to them all that are silent for days need not keep that much each.
+    pub fn rest(&mut self) {
+        let buffer = self.frames.buffer_mut();
+        if buffer.is_empty() {
+            *buffer = BytesMut::new();
+        }
+    }
+
     /// What was said next; `None` until more bytes come. What was received before the connection was closed is asked for
     /// before the close is told.
     pub fn next_said(&mut self) -> Result<Option<Said>, LinkFault> {
@@ -80,27 +96,35 @@ impl ElectionReader {
             return Ok(handshake.map(|h| Said::Hello(Hello { sid: h.sid, addresses: h.addresses })));
         }
         let frame = self.frames.next_frame().map_err(LinkFault::Frame)?;
-        Ok(frame.map(|frame| Encoded::decode(frame).map_or_else(Said::Skipped, said)))
+        Ok(frame.map(|frame| match Encoded::decode(frame) {
+            Ok(encoded) => self.notification(&encoded),
+            Err(fault) => Said::Skipped(fault),
+        }))
     }
-}
 
-fn said(encoded: Encoded) -> Said {
-    let Encoded { state, leader, zxid, round, peer_epoch, .. } = encoded;
-    let (config, fault) = match &encoded.form {
-        NotificationForm::Versioned { config: Some(text), .. } => {
-            // Malformed bytes become U+FFFD, which no config can have where it matters.
-            match QuorumConfig::parse(&alloc::string::String::from_utf8_lossy(text)) {
-                Ok(config) => (Some(Arc::new(config)), None),
-                Err(fault) => (None, Some(fault)),
-            }
+    fn notification(&mut self, encoded: &Encoded) -> Said {
+        let Encoded { state, leader, zxid, round, peer_epoch, .. } = *encoded;
+        let (config, fault) = match &encoded.form {
+            NotificationForm::Versioned { config: Some(text), .. } => self.config(text),
+            NotificationForm::Bare
+            | NotificationForm::Unversioned { .. }
+            | NotificationForm::Versioned { .. } => (None, None),
+        };
+        let vote = Vote { leader, zxid, peer_epoch };
+        let notification = Notification { state, vote, round, version: encoded.version(), config };
+        Said::Notification { notification, fault }
+    }
+
+    fn config(&mut self, text: &[u8]) -> (Option<Arc<QuorumConfig>>, Option<ConfigTextError>) {
+        if let Some(known) = self.known.as_ref().filter(|known| *known.text() == text) {
+            return (Some(Arc::clone(known)), None);
         }
-        NotificationForm::Bare
-        | NotificationForm::Unversioned { .. }
-        | NotificationForm::Versioned { .. } => (None, None),
-    };
-    let vote = Vote { leader, zxid, peer_epoch };
-    let notification = Notification { state, vote, round, version: encoded.version(), config };
-    Said::Notification { notification, fault }
+        // Malformed bytes become U+FFFD, which no config can have where it matters.
+        match QuorumConfig::parse(&alloc::string::String::from_utf8_lossy(text)) {
+            Ok(config) => (Some(Arc::clone(self.known.insert(Arc::new(config)))), None),
+            Err(fault) => (None, Some(fault)),
+        }
+    }
 }
 
 /// Appends a greeting, to be written in one piece. One address is told in the form that every version reads.
@@ -119,8 +143,7 @@ pub fn put_notification(notification: &Notification, out: &mut BytesMut) {
     let Vote { leader, zxid, peer_epoch } = *vote;
     let form = match config {
         Some(config) => {
-            let text = alloc::string::ToString::to_string(config);
-            NotificationForm::Versioned { version: *version, config: Some(Bytes::from(Vec::from(text))) }
+            NotificationForm::Versioned { version: *version, config: Some(config.text().clone()) }
         }
         None => NotificationForm::Unversioned { unread: *version },
     };
@@ -190,6 +213,30 @@ mod tests {
             panic!("a vote with a fault in its config");
         };
         assert_eq!(heard, Notification { config: None, ..notification(Some(config())) });
+    }
+
+    #[test]
+    fn a_config_that_is_known_is_not_read_again_and_silence_takes_no_memory() {
+        let (own, other) = (config(), Arc::new(QuorumConfig::parse("server.2=h:1:2\nversion=6").unwrap()));
+        let mut reader = ElectionReader::dialled().knowing(Some(Arc::clone(&own)));
+        let mut hear = |config| {
+            let mut bytes = BytesMut::new();
+            put_notification(&notification(Some(config)), &mut bytes);
+            reader.push(&bytes);
+            let Ok(Some(Said::Notification { notification, .. })) = reader.next_said() else {
+                panic!("a vote")
+            };
+            reader.rest();
+            assert_eq!(reader.buffer_mut().capacity(), 0);
+            notification.config.expect("it came with the vote")
+        };
+        assert!(Arc::ptr_eq(&hear(config()), &own));
+        let first = hear(Arc::clone(&other));
+        assert!(first == other && Arc::ptr_eq(&first, &hear(other)));
+        // Half a message stays.
+        reader.push(&[0, 0]);
+        reader.rest();
+        assert_eq!(reader.buffer_mut().len(), 2);
     }
 
     #[test]

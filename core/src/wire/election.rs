@@ -165,6 +165,7 @@ impl Notification {
                 out.put_i64(self.peer_epoch);
                 out.put_i32(*version);
                 let config = config.as_deref().unwrap_or_default();
+                out.reserve(size_of::<i32>() + config.len());
                 put_len(out, config.len());
                 out.put_slice(config);
             }

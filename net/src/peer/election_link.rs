@@ -12,6 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{debug, info, warn};
 use zk_core::address::HostPort;
+use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::election::links::{AfterGreeting, LinkCommand, LinkEvent, LinkId};
 use zk_core::election::port::PortInput;
 use zk_core::ids::Sid;
@@ -55,7 +56,8 @@ impl Shared {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             shared.tell_link(link, LinkEvent::Accepted);
-            Serving::new(Arc::clone(&shared), link, stream, ElectionReader::accepted()).run(orders).await;
+            let reader = ElectionReader::accepted().knowing(shared.own_config());
+            Serving::new(Arc::clone(&shared), link, stream, reader).run(orders).await;
             shared.peers().election.lock().remove(&link);
         });
     }
@@ -78,7 +80,7 @@ impl Shared {
             Ok(stream) => {
                 peers.reached(sid);
                 self.tell_link(link, LinkEvent::Connected);
-                let reader = ElectionReader::dialled();
+                let reader = ElectionReader::dialled().knowing(self.own_config());
                 Serving::new(Arc::clone(&self), link, stream, reader).run(orders).await;
             }
             Err(error) => {
@@ -87,6 +89,11 @@ impl Shared {
             }
         }
         peers.election.lock().remove(&link);
+    }
+
+    /// What most votes come with.
+    fn own_config(&self) -> Option<Arc<QuorumConfig>> {
+        Some(Arc::clone(&self.peers().config.members))
     }
 
     fn tell_link(self: &Arc<Self>, link: LinkId, event: LinkEvent) {
@@ -117,6 +124,9 @@ enum Then {
     TellSent,
     HangUp,
 }
+
+/// Bytes: the config of an ensemble of a dozen servers, and what is said of it.
+const READ_AT_ONCE: usize = 1 << 10;
 
 /// How a link ends.
 enum End {
@@ -165,7 +175,7 @@ impl Serving {
                         return Ok(end);
                     }
                 }
-                read = self.read.read_buf(self.reader.buffer_mut()) => {
+                read = self.read.read_buf(room(&mut self.reader)) => {
                     let read = read?;
                     if let Some(end) = self.hear() {
                         return Ok(end);
@@ -212,7 +222,10 @@ impl Serving {
     fn hear(&mut self) -> Option<End> {
         loop {
             match self.reader.next_said() {
-                Ok(None) => return None,
+                Ok(None) => {
+                    self.reader.rest();
+                    return None;
+                }
                 Ok(Some(Said::Hello(hello))) => {
                     self.judge(hello.sid);
                     self.shared.tell_link(self.link, LinkEvent::Heard(hello));
@@ -238,6 +251,13 @@ impl Serving {
             }
         }
     }
+}
+
+/// To read into.
+fn room(reader: &mut ElectionReader) -> &mut BytesMut {
+    let buffer = reader.buffer_mut();
+    buffer.reserve(READ_AT_ONCE);
+    buffer
 }
 
 impl Serving {

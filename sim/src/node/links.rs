@@ -1,11 +1,13 @@
 //! Connections to other servers: bytes in and out by [`zk_core::peer`], snapshots streamed a piece at a time.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use zk_core::action::HangReason;
 use zk_core::election::links::{self, AfterGreeting, LinkCommand};
 use zk_core::election::port::PortInput;
+use zk_core::election::vote::Notification;
 use zk_core::ids::{LinkId, Sid, Zxid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::peer::election_link::{ElectionReader, Said, put_hello, put_notification};
@@ -54,9 +56,15 @@ impl Node {
     fn link(&self, name: Name) -> Link {
         let frame_max = self.settings.disk.record_max;
         let seed = self.settings.disk.hash_seed;
+        let ensemble = self.settings.replica.ensemble.as_ref();
+        let own = || ensemble.map(|ensemble| Arc::clone(ensemble.membership.in_force()));
         let reader = match name {
-            Name::Election(links::LinkId::Accepted(_)) => Reader::Election(ElectionReader::accepted()),
-            Name::Election(links::LinkId::Dialled(_)) => Reader::Election(ElectionReader::dialled()),
+            Name::Election(links::LinkId::Accepted(_)) => {
+                Reader::Election(ElectionReader::accepted().knowing(own()))
+            }
+            Name::Election(links::LinkId::Dialled(_)) => {
+                Reader::Election(ElectionReader::dialled().knowing(own()))
+            }
             Name::Quorum(LinkId::Accepted(_)) => {
                 Reader::Quorum(Box::new(QuorumReader::new(Sender::Learner, frame_max, seed)))
             }
@@ -125,7 +133,10 @@ impl Node {
             let Some(link) = self.server().links.get_mut(&name) else { return Ok(()) };
             match link.next(name) {
                 Read::Input(input) => self.input(input, cx)?,
-                Read::More => return Ok(()),
+                Read::More => {
+                    link.rest();
+                    return Ok(());
+                }
                 Read::Broken(why) => {
                     cx.trace.mark("unreadable-link");
                     cx.trace.tell(cx.at, || self.name(), || format!("cannot read {name:?}: {why}"));
@@ -158,15 +169,27 @@ impl Node {
                 }
             }
             LinkCommand::Send(notification) => {
-                let mut bytes = BytesMut::new();
-                put_notification(&notification, &mut bytes);
-                cx.effects.push(Effect::Wire(name, Command::Send(bytes.freeze())));
+                let bytes = self.encoded(notification);
+                cx.effects.push(Effect::Wire(name, Command::Send(bytes)));
                 let event = links::LinkEvent::Sent;
                 self.input(Input::Election(PortInput::Link { link, event }), cx)?;
             }
             LinkCommand::HangUp => self.drop_link(name, cx),
         }
         Ok(())
+    }
+
+    /// Everybody is told the same, one after the other: that takes memory once.
+    fn encoded(&mut self, notification: Notification) -> Bytes {
+        let told = &mut self.server().told;
+        if let Some((_, bytes)) = told.as_ref().filter(|(last, _)| *last == notification) {
+            return bytes.clone();
+        }
+        let mut bytes = BytesMut::new();
+        put_notification(&notification, &mut bytes);
+        let bytes = bytes.freeze();
+        *told = Some((notification, bytes.clone()));
+        bytes
     }
 
     fn drop_link(&mut self, name: Name, cx: &mut Context<'_>) {
@@ -241,6 +264,13 @@ impl Node {
 impl Link {
     pub(super) const fn acked(&self) -> Zxid {
         self.acked
+    }
+
+    /// Nothing is there to be read.
+    fn rest(&mut self) {
+        if let Reader::Election(reader) = &mut self.reader {
+            reader.rest();
+        }
     }
 
     fn next(&mut self, name: Name) -> Read {

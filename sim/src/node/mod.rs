@@ -19,6 +19,7 @@ use zk_core::action::{Action, Commit, ConfigNode, DiskCommand};
 use zk_core::disk::DiskConfig;
 use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::snapshot::SnapshotWriter;
+use zk_core::election::vote::Notification;
 use zk_core::error::DiskFault;
 use zk_core::front::{FrontConfig, Host};
 use zk_core::ids::{ConnId, SessionId, Zxid};
@@ -193,6 +194,8 @@ pub struct Server {
     pub watches: Shards,
     /// Connections to other servers.
     links: BTreeMap<Name, Link>,
+    /// What was said last in an election, as it is written.
+    told: Option<(Notification, Bytes)>,
     /// What the replica is still to be told.
     inputs: VecDeque<Input>,
     /// Used again and again.

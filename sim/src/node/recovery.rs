@@ -56,6 +56,7 @@ impl Node {
             links: BTreeMap::new(),
             inputs: VecDeque::new(),
             outbox: Vec::new(),
+            told: None,
             unread: Vec::new(),
             is_stepping: true,
             is_listening: false,
