@@ -117,6 +117,10 @@ pub struct Links {
     /// Where to reach the members of the configs in force and last seen.
     directory: Unhashed<Arc<Directory>>,
     peers: BTreeMap<Sid, Peer>,
+    /// With whom each link is that is kept, so that an ensemble of hundreds is not searched through for every message.
+    kept: Unhashed<BTreeMap<LinkId, Sid>>,
+    /// Whom each dial is to reach. Numbers and deadlines grow together: the first is due first.
+    dials: Unhashed<BTreeMap<LinkId, Sid>>,
     /// Accepted, and when they must have said who they are; as long as they should.
     unnamed: Vec<Unhashed<(LinkId, Mono)>>,
     next_dial: Unhashed<u64>,
@@ -168,6 +172,8 @@ impl Links {
             settings,
             directory,
             peers: BTreeMap::new(),
+            kept: Unhashed(BTreeMap::new()),
+            dials: Unhashed(BTreeMap::new()),
             unnamed: Vec::new(),
             next_dial: Unhashed(0),
             #[cfg(feature = "museum")]
@@ -178,10 +184,10 @@ impl Links {
     /// Queues a message, in the place of one that has not left yet, and asks for a connection.
     pub fn send(&mut self, now: Mono, to: Sid, notification: Notification, out: &mut Commands) {
         assert!(to != self.me, "invariant: the own vote is counted, not sent");
-        let dials = self.peers.values().any(|peer| peer.dial.is_some());
+        let waits = planted!(self.museum, P03) && !self.dials.0.is_empty();
         let peer = self.peers.entry(to).or_default();
         peer.unsent = Some(notification);
-        if !(planted!(self.museum, P03) && dials) {
+        if !waits {
             peer.pump(out);
         }
         self.connect(now, to, out);
@@ -207,7 +213,7 @@ impl Links {
             LinkEvent::Connected => self.on_connected(link, out),
             LinkEvent::Failed => self.on_failed(now, link, out),
             LinkEvent::Sent => {
-                if let Some(peer) = self.peers.values_mut().find(|peer| peer.is_on(link)) {
+                if let Some(peer) = self.sid_of(link).and_then(|sid| self.peers.get_mut(&sid)) {
                     peer.link.iter_mut().for_each(|link| link.busy = false);
                     peer.pump(out);
                 }
@@ -222,8 +228,9 @@ impl Links {
             |(link, deadline): (LinkId, Mono)| (deadline <= now).then_some((link, LinkCommand::HangUp));
         out.extend(self.unnamed.iter().filter_map(|unnamed| late(unnamed.0)));
         self.unnamed.retain(|unnamed| unnamed.0.1 > now);
-        let dials = self.peers.values().filter_map(|peer| peer.dial.as_ref());
-        let slow: Vec<_> = dials.filter(|dial| dial.deadline.0 <= now).map(|dial| dial.id.0).collect();
+        let is_late = |sid: &Sid| self.peers.get(sid).and_then(Peer::deadline).is_some_and(|at| at <= now);
+        let slow: Vec<_> =
+            self.dials.0.iter().take_while(|(_, sid)| is_late(sid)).map(|(link, _)| *link).collect();
         for link in slow {
             out.push((link, LinkCommand::HangUp));
             self.on_failed(now, link, out);
@@ -233,6 +240,7 @@ impl Links {
     /// Hangs up on everybody and forgets what was to be sent.
     pub fn restart(&mut self, out: &mut Commands) {
         let peers = core::mem::take(&mut self.peers).into_values();
+        (self.kept.0, self.dials.0) = (BTreeMap::new(), BTreeMap::new());
         let links = peers.flat_map(|peer| {
             let dialled = peer.dial.map(|dial| dial.id.0);
             peer.link.map(|link| link.id.0).into_iter().chain(dialled)
@@ -248,22 +256,21 @@ impl Links {
 
     /// When [`Self::on_timer`] wants to be called.
     pub fn deadline(&self) -> Option<Mono> {
-        let unnamed = self.unnamed.iter().map(|unnamed| unnamed.0.1);
-        let dials = self.peers.values().filter_map(|peer| Some(peer.dial.as_ref()?.deadline.0));
-        unnamed.chain(dials).min()
+        let unnamed = self.unnamed.first().map(|unnamed| unnamed.0.1);
+        let dial = self.dials.0.values().next().and_then(|sid| self.peers.get(sid)?.deadline());
+        unnamed.into_iter().chain(dial).min()
     }
 
     /// Who is at the other end of a link, if it is the one that is kept with it. What comes on other links is not heard.
     pub fn sid_of(&self, link: LinkId) -> Option<Sid> {
-        self.peers.iter().find(|(_, peer)| peer.is_on(link)).map(|(sid, _)| *sid)
+        self.kept.0.get(&link).copied()
     }
 
     /// What a link is to this server.
     pub fn part_of(&self, link: LinkId) -> Part {
-        let dials = |peer: &Peer| peer.dial.as_ref().is_some_and(|dial| dial.id.0 == link);
         if let Some(sid) = self.sid_of(link) {
             Part::Kept(sid)
-        } else if let Some((sid, _)) = self.peers.iter().find(|(_, peer)| dials(peer)) {
+        } else if let Some(sid) = self.dials.0.get(&link) {
             Part::Dialling(*sid)
         } else if self.unnamed.iter().any(|unnamed| unnamed.0.0 == link) {
             Part::Unnamed
@@ -282,7 +289,7 @@ impl Links {
     fn connect(&mut self, now: Mono, sid: Sid, out: &mut Commands) {
         let idle =
             self.peers.get(&sid).is_none_or(|peer| peer.link.is_none() && peer.dial.is_none() && !peer.rung);
-        let waits = planted!(self.museum, P03) && self.peers.values().any(|peer| peer.dial.is_some());
+        let waits = planted!(self.museum, P03) && !self.dials.0.is_empty();
         if let (true, Some(addresses)) = (idle && !waits, self.directory.0.get(&sid).cloned()) {
             self.dial(now, sid, addresses, out);
         }
@@ -290,8 +297,7 @@ impl Links {
 
     /// Tries the first of these addresses, and keeps the others for when it fails.
     fn dial(&mut self, now: Mono, sid: Sid, mut addresses: Vec<HostPort>, out: &mut Commands) {
-        let peer = self.peers.entry(sid).or_default();
-        peer.dial = None;
+        self.take_dial(sid);
         if addresses.is_empty() {
             return self.forget_if_idle(sid);
         }
@@ -299,7 +305,9 @@ impl Links {
         let link = LinkId::Dialled(self.next_dial.0);
         self.next_dial.0 += 1;
         let deadline = after(now, self.settings.0.dial_timeout_ms);
-        peer.dial = Some(Dial { id: Unhashed(link), deadline, next: addresses });
+        self.dials.0.insert(link, sid);
+        self.peers.entry(sid).or_default().dial =
+            Some(Dial { id: Unhashed(link), deadline, next: addresses });
         out.push((link, LinkCommand::Dial { sid, address }));
     }
 
@@ -342,9 +350,8 @@ impl Links {
         let configured = self.directory.0.get(&sid).into_iter().flatten();
         let others: Vec<_> = configured.filter(|address| !addresses.contains(address)).cloned().collect();
         addresses.extend(others);
-        let peer = self.peers.entry(sid).or_default();
-        peer.hang_up(out);
-        match &mut peer.dial {
+        self.hang_up(sid, out);
+        match &mut self.peers.entry(sid).or_default().dial {
             // It may be in vain: an address that the server has left. Then it is tried at the one that it told.
             Some(dial) => dial.next = addresses,
             None => self.dial(now, sid, addresses, out),
@@ -354,11 +361,10 @@ impl Links {
     fn on_connected(&mut self, link: LinkId, out: &mut Commands) {
         let Part::Dialling(sid) = self.part_of(link) else { return };
         let hello = Hello { sid: self.me, addresses: self.settings.0.addresses.clone() };
-        let peer = self.peers.entry(sid).or_default();
-        peer.dial = None;
+        self.take_dial(sid);
         if sid > self.me {
             out.push((link, LinkCommand::Greet { hello, then: AfterGreeting::HangUp }));
-            peer.rung = true;
+            self.peers.entry(sid).or_default().rung = true;
         } else {
             out.push((link, LinkCommand::Greet { hello, then: AfterGreeting::Keep }));
             self.keep(sid, link, out);
@@ -367,7 +373,7 @@ impl Links {
 
     fn on_failed(&mut self, now: Mono, link: LinkId, out: &mut Commands) {
         let Part::Dialling(sid) = self.part_of(link) else { return };
-        let dial = self.peers.get_mut(&sid).and_then(|peer| peer.dial.take());
+        let dial = self.take_dial(sid);
         self.dial(now, sid, dial.map(|dial| dial.next).unwrap_or_default(), out);
     }
 
@@ -376,7 +382,7 @@ impl Links {
             Part::Unnamed => self.unnamed.retain(|unnamed| unnamed.0.0 != link),
             Part::Dialling(_) => self.on_failed(now, link, out),
             Part::Kept(sid) => {
-                self.peers.entry(sid).or_default().link = None;
+                self.take_link(sid);
                 self.forget_if_idle(sid);
             }
             Part::None => {}
@@ -386,17 +392,34 @@ impl Links {
     /// Keeps this link instead of any other. The old one may be half open, and a server that comes back must get through
     /// (ZOOKEEPER-2164).
     fn keep(&mut self, sid: Sid, link: LinkId, out: &mut Commands) {
-        let peer = self.peers.entry(sid).or_default();
-        peer.hang_up(out);
-        if let Some(dial) = peer.dial.take() {
+        self.hang_up(sid, out);
+        if let Some(dial) = self.take_dial(sid) {
             out.push((dial.id.0, LinkCommand::HangUp));
         }
+        self.kept.0.insert(link, sid);
+        let peer = self.peers.entry(sid).or_default();
         peer.rung = false;
         peer.link = Some(Link { id: Unhashed(link), busy: false });
         if peer.unsent.is_none() {
             peer.unsent = peer.last_sent.clone();
         }
         peer.pump(out);
+    }
+
+    fn hang_up(&mut self, sid: Sid, out: &mut Commands) {
+        out.extend(self.take_link(sid).map(|link| (link.id.0, LinkCommand::HangUp)));
+    }
+
+    fn take_link(&mut self, sid: Sid) -> Option<Link> {
+        let link = self.peers.get_mut(&sid)?.link.take()?;
+        self.kept.0.remove(&link.id.0);
+        Some(link)
+    }
+
+    fn take_dial(&mut self, sid: Sid) -> Option<Dial> {
+        let dial = self.peers.get_mut(&sid)?.dial.take()?;
+        self.dials.0.remove(&dial.id.0);
+        Some(dial)
     }
 
     /// A stranger without a connection leaves nothing behind.
@@ -421,16 +444,12 @@ pub enum Part {
 }
 
 impl Peer {
-    fn is_on(&self, link: LinkId) -> bool {
-        self.link.as_ref().is_some_and(|kept| kept.id.0 == link)
+    fn deadline(&self) -> Option<Mono> {
+        self.dial.as_ref().map(|dial| dial.deadline.0)
     }
 
     fn is_idle(&self) -> bool {
         self.link.is_none() && self.dial.is_none()
-    }
-
-    fn hang_up(&mut self, out: &mut Commands) {
-        out.extend(self.link.take().map(|link| (link.id.0, LinkCommand::HangUp)));
     }
 
     /// Sends what waits, if the link is free.

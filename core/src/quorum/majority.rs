@@ -27,6 +27,14 @@ impl Majority {
 
     /// Whether the voters of whom `acked` is true are a quorum.
     pub fn contains_quorum(&self, acked: impl Fn(Sid) -> bool) -> bool {
-        self.voters.iter().filter(|sid| acked(**sid)).count() > self.voters.len() / 2
+        let (mut acks, mut others) = (self.voters.len() / 2 + 1, self.voters.len().div_ceil(2));
+        for sid in &self.voters {
+            let left = if acked(*sid) { &mut acks } else { &mut others };
+            *left -= 1;
+            if *left == 0 {
+                return acks == 0;
+            }
+        }
+        false
     }
 }
