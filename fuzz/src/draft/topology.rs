@@ -29,7 +29,7 @@ impl Topology {
         if voters >= 5 && draw.chance(1, 3) {
             topology.draw_groups(draw);
         }
-        if draw.chance(0, 4) {
+        if draw.chance(1, 4) {
             topology.draw_histories(draw);
         }
         topology
@@ -52,20 +52,23 @@ impl Topology {
     }
 
     /// What servers may hold that have met before. Either all have some part of one leader's log. Or a quorum has followed
-    /// another leader since, and has some part of its log, and who was not among them may have a tail that is lost.
+    /// another leader since, and has some part of its log, if that has anything yet, and who was not among them may have a tail
+    /// that is lost. Any of them may have a snapshot of what its log ends with: Java takes such before anybody has confirmed
+    /// anything.
     fn draw_histories(&mut self, draw: &mut Draw) {
         let common = draw.doubling(4, 6);
         let first = |counter: u64| 1u64 << 32 | counter;
         let later = if draw.chance(1, 2) { None } else { Some(draw.between(2, 3)) };
         let outside = u64::from(if self.groups.is_empty() { (self.voters - 1) / 2 } else { 0 });
         let followed = self.voters - draw.below(outside + 1) as u32;
+        let nothing_yet = draw.chance(1, 2);
         let shift = draw.below(u64::from(self.voters)) as u32;
         for id in 1..=self.count() {
             let followed = id <= self.voters && (id - 1 + shift) % self.voters < followed;
             let (epoch, zxid) = match later {
                 None => (1, first(common - draw.below(4))),
                 Some(epoch) if followed => {
-                    let tail = draw.below(4);
+                    let tail = if nothing_yet { 0 } else { draw.below(4) };
                     (epoch, if tail == 0 { first(common) } else { epoch << 32 | tail })
                 }
                 Some(_) if id <= self.voters => (1, first(common + draw.below(4))),
@@ -73,7 +76,8 @@ impl Topology {
             };
             let is_lost = epoch == 1 && zxid > first(common);
             let branch = if is_lost { format!(", branch = {}", first(common)) } else { String::new() };
-            let line = format!("start = {{ epoch = {epoch}, zxid = {zxid}{branch} }}");
+            let snapshot = if draw.chance(1, 3) { format!(", snapshot = {zxid}") } else { String::new() };
+            let line = format!("start = {{ epoch = {epoch}, zxid = {zxid}{branch}{snapshot} }}");
             self.nodes.entry(id).or_default().push(line);
         }
     }

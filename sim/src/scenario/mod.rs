@@ -147,6 +147,8 @@ pub struct StartSpec {
     pub zxid: i64,
     /// Behind this zxid its history is its own: others' logs do not have it, unless they are of the same epoch.
     pub branch: Option<i64>,
+    /// It holds a snapshot as of this zxid, too. One of what nobody has confirmed is not taken here, but Java takes such.
+    pub snapshot: Option<i64>,
 }
 
 /// `{ min = "200us", mean = "1ms", tail = "1/1000:2s" }`

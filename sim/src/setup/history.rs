@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use zk_core::action::{DiskCommand, LogRecord};
-use zk_core::disk::FileOp;
 use zk_core::disk::epochs::{EpochKind, Epochs};
 use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::snapshot::SnapshotWriter;
+use zk_core::disk::{DiskConfig, FileOp};
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::input::Token;
 use zk_core::text::Text;
 use zk_core::time::WallMs;
-use zk_core::tree::Tree;
+use zk_core::tree::{ApplyMode, Changes, Tree};
 use zk_core::wire::records::Acl;
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
 
@@ -53,7 +53,11 @@ pub(super) fn lay_down(cluster: &Cluster, world: &mut World) -> Result<(), Strin
             world.commits.give(record.zxid);
         }
         let epochs = Epochs { accepted: start.epoch, current: start.epoch };
-        write(&mut world.nodes[id as usize - 1], &records, epochs);
+        let snapshot = start.snapshot.map(Zxid);
+        if snapshot.is_some_and(|at| records.iter().all(|record| record.zxid != at)) {
+            return Err(format!("cluster.node.{id}.start: snapshot: expected the zxid of a txn of its log"));
+        }
+        write(&mut world.nodes[id as usize - 1], &records, snapshot, epochs);
         let Some(ensemble) = &mut world.ensemble else {
             return Err(format!("cluster.node.{id}.start: only members of an ensemble begin with a log"));
         };
@@ -93,11 +97,11 @@ fn record(nth: i32, zxid: Zxid) -> LogRecord {
 }
 
 /// The files that a server would have written itself.
-fn write(node: &mut Node, records: &[LogRecord], epochs: Epochs) {
+fn write(node: &mut Node, records: &[LogRecord], snapshot: Option<Zxid>, epochs: Epochs) {
     let config = node.settings.disk;
     let mut ops: Vec<FileOp> = Vec::new();
-    let mut snapshot = SnapshotWriter::new(Tree::new().view(), config);
-    while !snapshot.next(1 << 20, &mut ops) {}
+    let mut tree = Tree::new();
+    plan_snapshot(&tree, config, &mut ops);
     let mut planner = LogPlanner::new(config);
     let token = Token::default();
     for (which, epoch) in [(EpochKind::Accepted, epochs.accepted), (EpochKind::Current, epochs.current)] {
@@ -105,7 +109,20 @@ fn write(node: &mut Node, records: &[LogRecord], epochs: Epochs) {
     }
     planner.plan(&DiskCommand::Append { token, records: records.to_vec() }, &mut ops);
     planner.commit(&mut ops);
+    if let Some(snapshot) = snapshot {
+        let mut changes = Changes::new();
+        for record in records.iter().filter(|record| record.zxid <= snapshot) {
+            let txn = Txn::decode(record.bytes.clone()).expect("it was encoded here");
+            tree.apply(&txn, ApplyMode::Replay, &mut changes);
+        }
+        plan_snapshot(&tree, config, &mut ops);
+    }
     for op in &ops {
         node.disk.run(op).expect("a disk without faults");
     }
+}
+
+fn plan_snapshot(tree: &Tree, config: DiskConfig, ops: &mut Vec<FileOp>) {
+    let mut writer = SnapshotWriter::new(tree.view(), config);
+    while !writer.next(1 << 20, ops) {}
 }
