@@ -74,6 +74,8 @@ pub struct Client {
     next_xid: i32,
     waiting: VecDeque<Waiting>,
     frames: FrameReader,
+    /// Requests are put into bytes here, and take the memory with them piece by piece.
+    unsent: BytesMut,
     /// Paths by registry: data, exist, child.
     watches: [BTreeSet<Text>; 3],
     heard: Time,
@@ -95,6 +97,8 @@ pub struct Client {
 
 /// A frame that a server may send.
 const FRAME_MAX: usize = 8 << 20;
+/// Bytes: some dozens of requests.
+const ROOM: usize = 4 << 10;
 /// How long a client waits before it dials again, ms: between this and five times this.
 const RETRY_MS: u64 = 20;
 
@@ -114,6 +118,7 @@ impl Client {
             next_xid: 1,
             waiting: VecDeque::new(),
             frames: FrameReader::new(FRAME_MAX),
+            unsent: BytesMut::with_capacity(ROOM),
             watches: Default::default(),
             heard: start,
             sent: start,
@@ -432,9 +437,8 @@ impl Client {
     }
 
     fn send(&mut self, now: Time, xid: i32, request: &Request, acts: &mut Vec<Act>) {
-        let mut out = BytesMut::new();
-        put_request(&mut out, xid, request);
-        acts.push(Act::Send(out.freeze()));
+        put_request(&mut self.unsent, xid, request);
+        acts.push(Act::Send(self.unsent.split().freeze()));
         self.sent = now;
         debug_assert!(request.op() != op::NOTIFICATION);
     }

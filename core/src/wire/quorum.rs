@@ -337,7 +337,7 @@ impl QuorumPacket {
 
     /// The encoding on its own.
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = BytesMut::new();
+        let mut out = BytesMut::with_capacity(self.weight());
         self.encode(&mut out);
         out.freeze()
     }

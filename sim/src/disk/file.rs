@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{Content, PAGE, SECTOR, Sector};
+use super::spare::Spare;
 
 /// Un-synced versions of one sector that are remembered, besides the synced one. A write-back may have come between any
 /// two writes; beyond so many the oldest ones are not worth their memory.
@@ -24,6 +25,8 @@ pub(super) struct File {
     bad: BTreeSet<u64>,
     /// A sync claimed to have brought down what is dirty.
     lied: bool,
+    /// Memory of what was dirty once.
+    spare: Spare,
 }
 
 /// Chooses one of `n` possibilities for a sector; sector `u64::MAX` stands for the length.
@@ -87,7 +90,9 @@ impl File {
 
     /// Everything is on the platters, as far as anybody knows.
     pub(super) fn sync(&mut self) {
-        self.dirty.clear();
+        while let Some((_, versions)) = self.dirty.pop_first() {
+            self.spare.give(versions);
+        }
         self.lengths.clear();
         self.lied = false;
     }
@@ -171,8 +176,8 @@ impl File {
 
     /// A sector is about to change.
     fn remember(&mut self, sector: u64) {
-        let held = self.cache.sector(sector);
-        let versions = self.dirty.entry(sector).or_default();
+        let held = self.spare.sector(|bytes| self.cache.copy_sector(sector, bytes));
+        let versions = self.dirty.entry(sector).or_insert_with(|| self.spare.list());
         if let Some(stray) = self.stray.remove(&sector) {
             versions.push(stray);
         }

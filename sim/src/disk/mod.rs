@@ -22,6 +22,7 @@
 mod content;
 mod directory;
 mod file;
+mod spare;
 #[cfg(test)]
 mod tests;
 

@@ -45,6 +45,9 @@ struct Sending {
 /// Bytes of a snapshot that may be on their way on one connection.
 const WINDOW: usize = 64 << 10;
 
+/// Bytes: some dozens of packets.
+pub(super) const ROOM: usize = 4 << 10;
+
 /// What reading came to.
 enum Read {
     Input(Input),
@@ -65,11 +68,15 @@ impl Node {
             Name::Election(links::LinkId::Dialled(_)) => {
                 Reader::Election(ElectionReader::dialled().knowing(own()))
             }
-            Name::Quorum(LinkId::Accepted(_)) => {
-                Reader::Quorum(Box::new(QuorumReader::new(Sender::Learner, frame_max, seed)))
-            }
-            Name::Quorum(LinkId::Dialled(_)) => {
-                Reader::Quorum(Box::new(QuorumReader::new(Sender::Leader, frame_max, seed)))
+            Name::Quorum(link) => {
+                let sender = match link {
+                    LinkId::Accepted(_) => Sender::Learner,
+                    LinkId::Dialled(_) => Sender::Leader,
+                };
+                let mut reader = QuorumReader::new(sender, frame_max, seed);
+                // What comes stays where it is as long as it is needed: room for many packets is made at once.
+                *reader.buffer_mut() = BytesMut::with_capacity(ROOM);
+                Reader::Quorum(Box::new(reader))
             }
         };
         Link { reader, is_up: false, sending: None, acked: Zxid::ZERO }
@@ -206,8 +213,10 @@ impl Node {
 
     pub(super) fn send_packet(&mut self, link: LinkId, packet: &QuorumPacket, cx: &mut Context<'_>) {
         let name = Name::Quorum(link);
-        let Some(link) = self.server().links.get_mut(&name) else { return };
-        let bytes = packet.to_bytes();
+        let server = self.server();
+        let Some(link) = server.links.get_mut(&name) else { return };
+        packet.encode(&mut server.unsent);
+        let bytes = server.unsent.split().freeze();
         match &mut link.sending {
             Some(sending) => sending.behind.push_back(bytes),
             None => cx.effects.push(Effect::Wire(name, Command::Send(bytes))),

@@ -14,7 +14,7 @@ mod serving;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use zk_core::action::{Action, Commit, ConfigNode, DiskCommand};
 use zk_core::disk::DiskConfig;
 use zk_core::disk::planner::LogPlanner;
@@ -196,6 +196,8 @@ pub struct Server {
     links: BTreeMap<Name, Link>,
     /// What was said last in an election, as it is written.
     told: Option<(Notification, Bytes)>,
+    /// Packets are put into bytes here, and take the memory with them piece by piece.
+    unsent: BytesMut,
     /// What the replica is still to be told.
     inputs: VecDeque<Input>,
     /// Used again and again.

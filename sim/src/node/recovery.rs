@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::BytesMut;
 use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::recovery::{self, Recovered};
 use zk_core::disk::{Dir, FileOp};
@@ -57,6 +58,7 @@ impl Node {
             inputs: VecDeque::new(),
             outbox: Vec::new(),
             told: None,
+            unsent: BytesMut::with_capacity(super::links::ROOM),
             unread: Vec::new(),
             is_stepping: true,
             is_listening: false,
