@@ -202,6 +202,8 @@ pub enum HangReason {
     TooOld,
     /// Claims to be this very server.
     Twin,
+    /// No config names it, and so many of its kind are connected that no more are taken.
+    TooManyStrangers,
     /// Too much is queued for it, or it acknowledges too slowly: it may come back and be synchronised.
     TooSlow,
     /// What the leader wants cut off cannot be cut off here. A snapshot is asked for next time.

@@ -23,6 +23,7 @@ use crate::disk::rewrites::{Order, Rewrites};
 use crate::gate::Gate;
 use crate::lanes::Lane;
 use crate::metrics::Metrics;
+use crate::pace::Complaints;
 use crate::peer::Peers;
 
 /// Called with the reason when the server cannot go on.
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) standing: Mutex<Standing>,
     pub(crate) digests: Digests,
     pub(crate) metrics: Metrics,
+    /// What clients without a session did.
+    pub(crate) strangers: Complaints<&'static str>,
     /// Connections that are not read until there is credit again.
     starved: Mutex<Vec<Arc<Client>>>,
     /// Of `gtmk` and `stmk`.
@@ -98,6 +101,7 @@ impl Shared {
             standing: Mutex::new(standing),
             digests: Digests::default(),
             metrics: Metrics::new(entries),
+            strangers: Complaints::default(),
             starved: Mutex::new(Vec::new()),
             trace_mask: AtomicI64::new(TRACE_MASK),
             stopping: AtomicBool::new(false),

@@ -24,6 +24,9 @@ pub struct QuorumReader {
     snapshot: Option<Loading>,
 }
 
+/// The longest payload of a learner's first packet, bytes: 20 are used. Whoever has not said who he is gets little memory.
+const GREETING_MAX: usize = 4096;
+
 /// A snapshot on its way.
 #[derive(Clone, Debug)]
 struct Loading {
@@ -72,7 +75,8 @@ impl QuorumReader {
     /// Reads what `sender` sends. `data_max`: the longest payload and the longest field of a snapshot, bytes; `hash_seed` is
     /// for the tree of a snapshot.
     pub fn new(sender: Sender, data_max: usize, hash_seed: u64) -> Self {
-        Self { packets: PacketReader::new(sender, data_max), data_max, hash_seed, snapshot: None }
+        let first = if sender == Sender::Learner { data_max.min(GREETING_MAX) } else { data_max };
+        Self { packets: PacketReader::new(sender, first), data_max, hash_seed, snapshot: None }
     }
 
     /// Appends bytes from the peer.
@@ -91,6 +95,7 @@ impl QuorumReader {
             return self.load();
         }
         let Some(packet) = self.packets.next_packet().map_err(StreamFault::Packet)? else { return Ok(None) };
+        self.packets.set_data_max(self.data_max);
         if let QuorumPacket::Snap { zxid } = packet {
             let body = BodyParser::new(self.data_max, self.hash_seed);
             self.snapshot = Some(Loading { zxid, body, whole: false });
@@ -145,6 +150,7 @@ mod tests {
     use crate::wire::records::Acl;
     use crate::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
     use alloc::vec;
+    use bytes::BufMut;
 
     fn tree() -> Tree {
         let mut tree = Tree::new();
@@ -189,6 +195,25 @@ mod tests {
             assert_eq!((*zxid, found.last_zxid(), found.digest()), (Zxid(7), Zxid(7), tree().digest()));
             assert_eq!(found.node("/a").unwrap().data(), Some(&b"data"[..]));
         }
+    }
+
+    #[test]
+    fn a_learner_greets_shortly_and_may_say_more_then() {
+        let request = |len: usize| {
+            let mut bytes = BytesMut::new();
+            bytes.put_i32(1);
+            bytes.put_i64(0);
+            bytes.put_i32(len as i32);
+            bytes
+        };
+        let mut reader = QuorumReader::new(Sender::Learner, 100_000, 0);
+        reader.push(&request(GREETING_MAX + 1));
+        assert!(matches!(reader.next_arrival(), Err(StreamFault::Packet(_))));
+        let mut reader = QuorumReader::new(Sender::Learner, 100_000, 0);
+        reader.push(&QuorumPacket::Ack { zxid: Zxid(1) }.to_bytes());
+        assert!(matches!(reader.next_arrival(), Ok(Some(Arrival::Packet(_)))));
+        reader.push(&request(GREETING_MAX + 1));
+        assert!(matches!(reader.next_arrival(), Ok(None)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What no conversation can reach: the end of an epoch's numbers.
+//! What no conversation can reach: the end of an epoch's numbers, and crowds.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -6,15 +6,16 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::action::{Commit, ConfigNode};
+use crate::action::{Commit, ConfigNode, HangReason};
 use crate::config::quorum_config::QuorumConfig;
 use crate::election::ElectionSettings;
 use crate::election::links::LinkSettings;
-use crate::ids::{ConnId, SessionId, Sid};
-use crate::input::{SessionAsk, Token};
+use crate::ids::{ConnId, LinkId, SessionId, Sid};
+use crate::input::{LinkEvent, SessionAsk, Token};
 use crate::quorum::Membership;
 use crate::time::WallMs;
 use crate::tree::{ApplyMode, Changes};
+use crate::wire::quorum::{LearnerInfo, QuorumPacket};
 use crate::wire::txn::{Txn, TxnBody, TxnHeader, kind};
 
 /// An ensemble of one, with a disk and a tree that do at once what they are told.
@@ -24,6 +25,7 @@ struct Scene {
     now: Now,
     left: Vec<Leave>,
     created: Vec<Zxid>,
+    hung: Vec<(LinkId, HangReason)>,
 }
 
 fn config() -> ReplicaConfig {
@@ -71,7 +73,7 @@ impl Scene {
         };
         let mut out = Outbox::new();
         let replica = Replica::open(config(), &recovered, 7, now, &mut out);
-        let mut scene = Self { replica, tree, now, left: vec![], created: vec![] };
+        let mut scene = Self { replica, tree, now, left: vec![], created: vec![], hung: vec![] };
         scene.carry_out(out);
         scene
     }
@@ -99,6 +101,7 @@ impl Scene {
                     self.tree.set_config(&text, version, time);
                 }
                 Action::Event(Event::RoleLeft { why }) => self.left.push(why),
+                Action::Hang { link, why } => self.hung.push((link, why)),
                 Action::Fatal(why) => panic!("{why}"),
                 _ => {}
             }
@@ -125,6 +128,15 @@ impl Scene {
         self.replica.log.durable(Token(0));
         let Role::Leading(leading) = &mut self.replica.role else { panic!("it leads") };
         leading.begin_broadcast_again(&self.replica.config, &self.tree, last);
+    }
+
+    /// Somebody dials, and says that it follows.
+    fn follower(&mut self, link: u64, sid: i64) {
+        let info = LearnerInfo { sid: Sid(sid), protocol_version: Some(0x10000), config_version: None };
+        let packet = QuorumPacket::FollowerInfo { zxid: Zxid::ZERO, learner: Some(info) };
+        let link = LinkId::Accepted(link);
+        self.step(Input::Link { link, event: LinkEvent::Up });
+        self.step(Input::Link { link, event: LinkEvent::Packet(packet) });
     }
 
     fn connect(&mut self, conn: u64) {
@@ -165,4 +177,17 @@ fn ensemble_of_one_serves_syncs_and_expires_sessions() {
     assert_eq!(scene.replica.sessions().len(), 1);
     scene.pass(3500);
     assert_eq!((scene.replica.sessions().len(), scene.created.len()), (0, 2));
+}
+
+#[test]
+fn of_servers_that_no_config_names_only_so_many_are_led() {
+    const MOST: u64 = leader::STRANGERS_MAX as u64;
+    let mut scene = Scene::start();
+    scene.pass(1000);
+    scene.hung.clear();
+    (0..=MOST).for_each(|n| scene.follower(n, 100 + n as i64));
+    assert_eq!(scene.hung, [(LinkId::Accepted(MOST), HangReason::TooManyStrangers)]);
+    // One that comes again takes its own place.
+    scene.follower(MOST + 1, 100);
+    assert_eq!(scene.hung[1..], [(LinkId::Accepted(0), HangReason::Replaced)]);
 }

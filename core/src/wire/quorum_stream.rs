@@ -60,6 +60,11 @@ impl PacketReader {
         Self { buffer: BytesMut::new(), sender, data_max, scan: Scan::START, phase: Phase::Packets }
     }
 
+    /// Another limit for the payloads that follow.
+    pub const fn set_data_max(&mut self, data_max: usize) {
+        self.data_max = data_max;
+    }
+
     /// Goes on with bytes that another reader, that of SASL, has left over.
     pub fn with_buffer(mut self, buffer: BytesMut) -> Self {
         self.buffer = buffer;

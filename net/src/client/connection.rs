@@ -275,8 +275,26 @@ fn tell_end(
             if why == CloseReason::AuthFailed {
                 metrics.auth_failed.increment();
             }
-            info!(%peer, session, reason = %in_words(&why), "connection dropped");
+            let reason = in_words(&why);
+            if session.is_some() {
+                return info!(%peer, session, reason, "connection dropped");
+            }
+            // Anybody can connect, again and again.
+            shared.strangers.about(kind_of(&why), |more| {
+                info!(%peer, reason, since_last_time = more, "connection without a session dropped");
+            });
         }
+    }
+}
+
+/// What strangers are told apart by.
+const fn kind_of(why: &CloseReason) -> &'static str {
+    match why {
+        CloseReason::Refused(_) => "refused",
+        CloseReason::Malformed(_) | CloseReason::UnknownOpcode(_) => "malformed",
+        CloseReason::Idle => "idle",
+        CloseReason::NotServing => "not serving",
+        _ => "other",
     }
 }
 
@@ -289,6 +307,7 @@ fn in_words(why: &CloseReason) -> String {
         CloseReason::AuthFailed => "authentication failed".to_owned(),
         CloseReason::Idle => "nothing was heard of it for too long".to_owned(),
         CloseReason::SlowReader => "it does not read what it asked for".to_owned(),
+        CloseReason::NotServing => "this server serves nobody at the moment".to_owned(),
         other => format!("{other:?}"),
     }
 }

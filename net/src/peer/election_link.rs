@@ -12,14 +12,14 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{debug, info, warn};
 use zk_core::address::HostPort;
-use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::election::links::{AfterGreeting, LinkCommand, LinkEvent, LinkId};
 use zk_core::election::port::PortInput;
 use zk_core::ids::Sid;
 use zk_core::input::Input;
 use zk_core::peer::election_link::{ElectionReader, Said, put_hello, put_notification};
 
-use super::{About, KeepAlive, Peers, dial};
+use super::complaints::{About, Port};
+use super::{KeepAlive, dial};
 use crate::shared::Shared;
 
 /// Commands for one link. Bounded by the core: it gives the next message when the last has left.
@@ -56,8 +56,7 @@ impl Shared {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             shared.tell_link(link, LinkEvent::Accepted);
-            let reader = ElectionReader::accepted().knowing(shared.own_config());
-            Serving::new(Arc::clone(&shared), link, stream, reader).run(orders).await;
+            Serving::new(Arc::clone(&shared), link, None, stream).run(orders).await;
             shared.peers().election.lock().remove(&link);
         });
     }
@@ -80,8 +79,7 @@ impl Shared {
             Ok(stream) => {
                 peers.reached(sid);
                 self.tell_link(link, LinkEvent::Connected);
-                let reader = ElectionReader::dialled().knowing(self.own_config());
-                Serving::new(Arc::clone(&self), link, stream, reader).run(orders).await;
+                Serving::new(Arc::clone(&self), link, Some(sid), stream).run(orders).await;
             }
             Err(error) => {
                 peers.missed(sid, "election", &error);
@@ -89,11 +87,6 @@ impl Shared {
             }
         }
         peers.election.lock().remove(&link);
-    }
-
-    /// What most votes come with.
-    fn own_config(&self) -> Option<Arc<QuorumConfig>> {
-        Some(Arc::clone(&self.peers().config.members))
     }
 
     fn tell_link(self: &Arc<Self>, link: LinkId, event: LinkEvent) {
@@ -109,6 +102,8 @@ impl Shared {
 struct Serving {
     shared: Arc<Shared>,
     link: LinkId,
+    /// Who is at the other end, as far as it was said.
+    sid: Option<Sid>,
     peer: String,
     read: OwnedReadHalf,
     write: OwnedWriteHalf,
@@ -137,7 +132,11 @@ enum End {
 }
 
 impl Serving {
-    fn new(shared: Arc<Shared>, link: LinkId, stream: TcpStream, reader: ElectionReader) -> Self {
+    fn new(shared: Arc<Shared>, link: LinkId, sid: Option<Sid>, stream: TcpStream) -> Self {
+        // Whoever dials greets.
+        let reader = sid.map_or_else(ElectionReader::accepted, |_| ElectionReader::dialled());
+        // So that all who have the same list share it in memory.
+        let reader = reader.knowing(Some(Arc::clone(&shared.peers().config.members)));
         let peer = stream.peer_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
         if shared.peers().config.keep_alive == KeepAlive::On
             && let Err(error) = SockRef::from(&stream).set_keepalive(true)
@@ -145,11 +144,20 @@ impl Serving {
             warn!(peer, %error, "the connection goes without keepalive");
         }
         let (read, write) = stream.into_split();
-        Self { shared, link, peer, read, write, reader, unwritten: BytesMut::new(), then: Then::Nothing }
+        Self { shared, link, sid, peer, read, write, reader, unwritten: BytesMut::new(), then: Then::Nothing }
     }
 
     async fn run(mut self, orders: UnboundedReceiver<LinkCommand>) {
         match self.serve(orders).await {
+            Ok(End::HungUp) if self.sid.is_none() => {
+                self.shared.peers().complain(About::Silent(Port::Election), None, |more| {
+                    info!(
+                        peer = self.peer,
+                        since_last_time = more,
+                        "a connection to the election port does not say who it is: hung up"
+                    );
+                });
+            }
             Ok(End::HungUp) => debug!(peer = self.peer, "election link hung up"),
             Ok(End::Closed(why)) => self.closed(&why),
             Err(error) => self.closed(&error.to_string()),
@@ -227,24 +235,28 @@ impl Serving {
                     return None;
                 }
                 Ok(Some(Said::Hello(hello))) => {
-                    self.judge(hello.sid);
+                    self.sid = Some(hello.sid);
+                    self.shared.peers().judge_greeting(&self.peer, &hello);
                     self.shared.tell_link(self.link, LinkEvent::Heard(hello));
                 }
                 Ok(Some(Said::Notification { notification, fault })) => {
                     if let Some(fault) = fault {
                         debug!(peer = self.peer, %fault, "a vote came with a config that is none");
                     }
+                    if let Some(theirs) = &notification.config {
+                        self.shared.peers().judge_list(&self.peer, self.sid, theirs);
+                    }
                     let link = self.link;
                     self.shared.tell_election(PortInput::Notification { link, notification });
                 }
                 Ok(Some(Said::Skipped(error))) => {
-                    self.shared.peers().complain(About::Skipped, |more| {
+                    self.shared.peers().complain(About::Skipped, self.sid, |more| {
                         warn!(peer = self.peer, %error, since_last_time = more, "a vote that is none was skipped");
                     });
                 }
                 Err(fault) => {
-                    self.shared.peers().complain(About::Garbage, |more| {
-                        info!(peer = self.peer, %fault, since_last_time = more, "not an election peer: hung up");
+                    self.shared.peers().complain(About::Garbage(Port::Election), self.sid, |more| {
+                        warn!(peer = self.peer, %fault, since_last_time = more, "not an election peer: hung up");
                     });
                     return Some(End::Closed(fault.to_string()));
                 }
@@ -258,31 +270,4 @@ fn room(reader: &mut ElectionReader) -> &mut BytesMut {
     let buffer = reader.buffer_mut();
     buffer.reserve(READ_AT_ONCE);
     buffer
-}
-
-impl Serving {
-    /// Tells operators of a server that should not be there. What becomes of it is the core's business.
-    fn judge(&self, sid: Sid) {
-        let (peers, peer) = (self.shared.peers(), self.peer.as_str());
-        if sid == peers.config.me {
-            peers.complain(About::Twin, |more| {
-                warn!(peer, %sid, since_last_time = more, "another server has this server's myid: hung up");
-            });
-        } else if peers.config.members.member(sid).is_none() {
-            peers.complain(About::Stranger, |more| {
-                warn!(peer, %sid, since_last_time = more, "no server line names this server: it has no vote");
-            });
-        } else {
-            debug!(peer, %sid, "a server greets");
-        }
-    }
-}
-
-impl Peers {
-    /// Lets one of the complaints about strangers through now and then.
-    pub(super) fn complain(&self, about: About, say: impl FnOnce(u64)) {
-        if let Some(more) = self.complaints.lock().entry(about).or_default().complain() {
-            say(more);
-        }
-    }
 }

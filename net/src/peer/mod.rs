@@ -1,13 +1,15 @@
 //! The ports between servers: sockets and bytes. Who dials whom, which link is kept and what is said on it is decided by
 //! [`zk_core::replica`]; what bytes mean by [`zk_core::peer`].
 
+mod agreement;
+mod complaints;
 mod dial;
 mod election_link;
 pub mod metrics;
 mod ports;
 pub(crate) mod quorum_link;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use zk_core::action::HangReason;
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::election::links;
@@ -29,8 +31,9 @@ use zk_core::tree::TreeView;
 use zk_core::wire::quorum::{QuorumPacket, Sender};
 
 use crate::client::socket;
-use crate::pace::Pace;
+use crate::pace::Complaints;
 use crate::shared::Shared;
+use complaints::{About, Port};
 use quorum_link::{QuorumLink, Task};
 
 /// What the shim needs to know of the ensemble.
@@ -86,21 +89,6 @@ pub enum KeepAlive {
     Off,
 }
 
-/// What there is to complain about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum About {
-    /// Bytes that are no greeting and no message.
-    Garbage,
-    /// Messages that are none.
-    Skipped,
-    /// Somebody with this server's number.
-    Twin,
-    /// Somebody whom no server line names.
-    Stranger,
-    /// Connections that say nothing.
-    Silent,
-}
-
 /// Connections to the quorum port that have not said anything; the one that has waited longest makes room for another.
 const UNNAMED_MAX: usize = 64;
 
@@ -118,9 +106,9 @@ pub(crate) struct Peers {
     leading: Mutex<Option<AbortHandle>>,
     /// Links wait for this before they read on.
     relief: Notify,
-    complaints: Mutex<BTreeMap<About, Pace>>,
+    complaints: Complaints<(About, Option<Sid>)>,
     /// Who could not be reached when it was tried last.
-    missing: Mutex<BTreeMap<Sid, Pace>>,
+    missing: Mutex<BTreeSet<Sid>>,
 }
 
 /// The election port, taken before the server is there to listen.
@@ -148,7 +136,7 @@ impl Peers {
             accepted: AtomicU64::new(0),
             leading: Mutex::default(),
             relief: Notify::new(),
-            complaints: Mutex::default(),
+            complaints: Complaints::default(),
             missing: Mutex::default(),
         }
     }
@@ -189,20 +177,6 @@ impl Peers {
             relieved.await;
         }
     }
-
-    /// A dial of another server got through.
-    fn reached(&self, sid: Sid) {
-        if self.missing.lock().remove(&sid).is_some() {
-            info!(%sid, "server is reached again");
-        }
-    }
-
-    /// It did not. Said now and then: an ensemble without a quorum tells who is missing.
-    fn missed(&self, sid: Sid, port: &'static str, error: &io::Error) {
-        if let Some(more) = self.missing.lock().entry(sid).or_default().complain() {
-            warn!(%sid, port, %error, since_last_time = more, "server cannot be reached");
-        }
-    }
 }
 
 /// What the replica wants done with the ports.
@@ -241,7 +215,7 @@ impl Shared {
         let peers = self.peers();
         peers.make_room();
         let id = LinkId::Accepted(peers.next_number());
-        if let Err(error) = self.serve_quorum(id, stream, Sender::Learner) {
+        if let Err(error) = self.serve_quorum(id, stream, None) {
             debug!(%error, "a connection broke at once");
         }
     }
@@ -256,7 +230,7 @@ impl Shared {
         let mut dials = peers.dials.lock();
         let task = peers.runtime.spawn(async move {
             let connected = dial::connect(&hosts, shared.peers().config.dial_timeout).await;
-            if let Err(error) = shared.dialled(id, connected) {
+            if let Err(error) = shared.dialled(sid, id, connected) {
                 debug!(%sid, %error, "the leader cannot be reached");
                 shared.hear(&mut vec![Input::Link { link: id, event: LinkEvent::DialFailed }]);
             }
@@ -265,21 +239,23 @@ impl Shared {
     }
 
     /// A dial has ended; an error is to be told.
-    fn dialled(self: &Arc<Self>, id: LinkId, connected: io::Result<TcpStream>) -> io::Result<()> {
+    fn dialled(self: &Arc<Self>, sid: Sid, id: LinkId, connected: io::Result<TcpStream>) -> io::Result<()> {
         // Held until the link is there, so that whoever hangs up finds the one or the other.
         let mut dials = self.peers().dials.lock();
         match dials.remove(&id) {
             // Hung up on meanwhile.
             None => Ok(()),
-            Some(_) => self.serve_quorum(id, connected?, Sender::Leader),
+            Some(_) => self.serve_quorum(id, connected?, Some(sid)),
         }
     }
 
-    fn serve_quorum(self: &Arc<Self>, id: LinkId, stream: TcpStream, sender: Sender) -> io::Result<()> {
+    /// `leader`: whom we dialled; `None` for whoever dialled us.
+    fn serve_quorum(self: &Arc<Self>, id: LinkId, stream: TcpStream, leader: Option<Sid>) -> io::Result<()> {
         let peers = self.peers();
         let peer = stream.peer_addr()?.to_string();
         let (read, write) = socket::split(stream)?;
-        let link = Arc::new(QuorumLink::new(id, peer, write));
+        let sender = if leader.is_some() { Sender::Leader } else { Sender::Learner };
+        let link = Arc::new(QuorumLink::new(id, peer, leader, write));
         peers.quorum.lock().insert(id, Arc::clone(&link));
         let reader = QuorumReader::new(sender, peers.config.data_max, peers.hash_seed);
         peers.runtime.spawn(Task::new(Arc::clone(self), link, read, reader).run());
@@ -315,27 +291,7 @@ impl Shared {
         let dial = peers.dials.lock().remove(&id);
         dial.iter().for_each(AbortHandle::abort);
         let Some(link) = peers.quorum.lock().remove(&id) else { return };
-        match why {
-            HangReason::RoleLost | HangReason::Replaced => debug!(peer = link.peer, ?why, "hung up"),
-            HangReason::Fault(fault) => {
-                warn!(peer = link.peer, %fault, "a server breaks the protocol: hung up")
-            }
-            HangReason::Silent => info!(peer = link.peer, "nothing was heard for too long: hung up"),
-            HangReason::TooSlow => {
-                warn!(peer = link.peer, "a learner is too slow and is hung up on: it may come back");
-            }
-            HangReason::Twin => warn!(peer = link.peer, "a learner has this server's myid: hung up"),
-            HangReason::AheadOfLeader => {
-                warn!(peer = link.peer, "a learner has more history than this leader: hung up");
-            }
-            HangReason::ConfigAhead => {
-                warn!(peer = link.peer, "a learner has a newer configuration than this leader: hung up");
-            }
-            HangReason::TooOld => {
-                warn!(peer = link.peer, "a learner speaks a protocol from before 3.4: hung up")
-            }
-            why => info!(peer = link.peer, ?why, "hung up"),
-        }
+        peers.tell_hung_up(&link, why);
         link.hang_up();
     }
 }
@@ -354,7 +310,7 @@ impl Peers {
         {
             oldest.cut();
             drop(quorum);
-            self.complain(About::Silent, |more| {
+            self.complain(About::Silent(Port::Quorum), None, |more| {
                 warn!(
                     since_last_time = more,
                     "too many connections to the quorum port say nothing: the oldest goes"

@@ -2,19 +2,21 @@
 //! snapshot behind a SNAP packet, a piece at a time, so that nobody else waits for it and it is never in memory as a whole.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
-use zk_core::ids::LinkId;
+use tracing::{info, warn};
+use zk_core::ids::{LinkId, Sid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::peer::quorum_link::{Arrival, QuorumReader, SnapshotStream};
 use zk_core::tree::TreeView;
 use zk_core::wire::quorum::QuorumPacket;
 
+use super::complaints::{About, Port};
 use crate::client::outbuf::{Flushed, Outbuf, Wire};
 use crate::client::socket::{ReadHalf, WriteHalf};
 use crate::shared::Shared;
@@ -41,6 +43,7 @@ pub(crate) struct QuorumLink {
     dead: AtomicBool,
     /// Nothing more is to be told of it.
     hung_up: AtomicBool,
+    sid: OnceLock<Sid>,
     /// A packet has come: who it is will be clear.
     pub(super) greeted: AtomicBool,
 }
@@ -64,7 +67,8 @@ struct Snapshot {
 }
 
 impl QuorumLink {
-    pub(super) fn new(id: LinkId, peer: String, socket: WriteHalf) -> Self {
+    /// `sid`: who is at the other end, if that is known.
+    pub(super) fn new(id: LinkId, peer: String, sid: Option<Sid>, socket: WriteHalf) -> Self {
         Self {
             id,
             peer,
@@ -75,8 +79,14 @@ impl QuorumLink {
             rung: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
+            sid: sid.map(OnceLock::from).unwrap_or_default(),
             greeted: AtomicBool::new(false),
         }
+    }
+
+    /// Who is at the other end, by its own word or because it was dialled.
+    pub(super) fn sid(&self) -> Option<Sid> {
+        self.sid.get().copied()
     }
 
     /// Queues a packet; somebody has to [`flush`](Self::flush).
@@ -257,6 +267,9 @@ impl Task {
         };
         self.shared.peers().forget_quorum(self.link.id);
         if !self.link.hung_up.load(Ordering::Acquire) {
+            if let (LinkId::Accepted(_), Some(sid)) = (self.link.id, self.link.sid()) {
+                info!(peer = self.link.peer, %sid, why, "the connection of a learner ends");
+            }
             self.tell(LinkEvent::Down(why));
         }
     }
@@ -299,13 +312,24 @@ impl Task {
         Poll::Pending
     }
 
+    /// The first packet of a learner says who it is.
+    fn greeted(&self, packet: &QuorumPacket) {
+        self.link.greeted.store(true, Ordering::Release);
+        if let QuorumPacket::FollowerInfo { learner: Some(info), .. }
+        | QuorumPacket::ObserverInfo { learner: Some(info), .. } = packet
+            && self.link.sid.set(info.sid).is_ok()
+        {
+            self.shared.peers().judge_learner(&self.link.peer, info.sid);
+        }
+    }
+
     /// Passes on what came.
     fn take_arrivals(&mut self) -> Result<(), String> {
         let fault = loop {
             match self.reader.next_arrival() {
                 Ok(None) => break None,
                 Ok(Some(Arrival::Packet(packet))) => {
-                    self.link.greeted.store(true, Ordering::Release);
+                    self.greeted(&packet);
                     self.loading |= matches!(packet, QuorumPacket::Snap { .. });
                     self.note(LinkEvent::Packet(packet));
                 }
@@ -322,7 +346,13 @@ impl Task {
         if !self.inputs.is_empty() {
             self.shared.hear(&mut self.inputs);
         }
-        fault.map_or(Ok(()), |fault| Err(fault.to_string()))
+        let Some(fault) = fault else { return Ok(()) };
+        let (peer, sid) = (self.link.peer.as_str(), self.link.sid());
+        self.shared.peers().complain(About::Garbage(Port::Quorum), sid, |more| {
+            let sid = sid.map(tracing::field::display);
+            warn!(peer, sid, %fault, since_last_time = more, "not what servers speak on the quorum port: hung up");
+        });
+        Err(fault.to_string())
     }
 
     /// Sends the next piece of a snapshot. The next one follows when the task comes by again, after others had their turn.

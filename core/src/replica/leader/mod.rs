@@ -36,6 +36,9 @@ use discovery::Discovery;
 use establish::Synchronization;
 use progress::{Learner, Learners, Stage, Stream, Who};
 
+/// Servers that no config names and that are led nevertheless.
+pub(super) const STRANGERS_MAX: usize = 64;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Leading {
@@ -202,6 +205,7 @@ impl Leading {
             None => Some(HangReason::TooOld),
             Some(info) if info.sid == self.me => Some(HangReason::Twin),
             Some(info) if info.config_version.is_some_and(too_new) => Some(HangReason::ConfigAhead),
+            Some(info) if !self.has_room_for(info.sid, turn) => Some(HangReason::TooManyStrangers),
             Some(_) => None,
         };
         let (None, Some(info)) = (&refused, info) else {
@@ -232,6 +236,14 @@ impl Leading {
         }
         self.tell_epoch(link, turn);
         Ok(())
+    }
+
+    /// As in Java, servers that no config names may follow and observe; in Java as many as like to.
+    fn has_room_for(&self, sid: Sid, turn: &Turn<'_>) -> bool {
+        let membership = &turn.ensemble().membership;
+        let unknown = |sid: Sid| membership.standing(sid) == quorum::Standing::Stranger;
+        let strangers = || self.learners.sids().filter(|sid| unknown(*sid)).count();
+        !unknown(sid) || self.learners.of(sid).is_some() || strangers() < STRANGERS_MAX
     }
 
     /// LEADERINFO, once the epoch stands.

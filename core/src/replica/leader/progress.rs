@@ -290,6 +290,11 @@ impl Learners {
         self.links.iter_mut().map(|(link, learner)| (*link, learner))
     }
 
+    /// Everybody who has said who it is.
+    pub(super) fn sids(&self) -> impl Iterator<Item = Sid> {
+        self.by_sid.keys().copied()
+    }
+
     /// The learner of a sid.
     pub(super) fn of(&self, sid: Sid) -> Option<&Learner> {
         self.by_sid.get(&sid).and_then(|link| self.links.get(link))
