@@ -57,11 +57,18 @@ pub struct Ensemble {
 impl Ensemble {
     /// Writes the configurations of an ensemble, with these further lines in each; nothing is started.
     pub fn new(dir: &Path, kinds: &[(Kind, Part)], lines: &str) -> Result<Self> {
+        Self::at(dir, kinds, &vec!["127.0.0.1"; kinds.len()], lines)
+    }
+
+    /// The same with servers that are reached at these hosts: a name, an IPv4 address, an IPv6 address in brackets, or several
+    /// of them with `|` in between.
+    pub fn at(dir: &Path, kinds: &[(Kind, Part)], hosts: &[&str], lines: &str) -> Result<Self> {
         let mut servers = String::new();
         let ports = port::free_of(3 * kinds.len())?;
-        for ((at, (_, part)), ports) in kinds.iter().enumerate().zip(ports.chunks(3)) {
+        for (((at, (_, part)), hosts), ports) in kinds.iter().enumerate().zip(hosts).zip(ports.chunks(3)) {
             let role = if *part == Part::Observer { ":observer" } else { "" };
-            writeln!(servers, "server.{}=127.0.0.1:{}:{}{role}", at + 1, ports[1], ports[2])?;
+            let places = hosts.split('|').map(|host| format!("{host}:{}:{}", ports[1], ports[2]));
+            writeln!(servers, "server.{}={}{role}", at + 1, places.collect::<Vec<_>>().join("|"))?;
         }
         let mut members = Vec::new();
         for ((sid, (kind, part)), port) in (1..).zip(kinds).zip(ports.into_iter().step_by(3)) {
@@ -211,6 +218,39 @@ impl Member {
     /// `127.0.0.1:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A number of its `server.N` line: 1 for the quorum port, 2 for the election port.
+    fn port_of_line(&self, nth: usize) -> Result<u16> {
+        let config = fs::read_to_string(self.dir.join("zoo.cfg"))?;
+        let prefix = format!("server.{}=", self.sid);
+        let line = config.lines().find_map(|line| line.strip_prefix(&prefix)).context("its own line")?;
+        let place = line.split('|').next().unwrap_or_default().trim_end_matches(":observer");
+        let number = place.rsplit(':').nth(2 - nth).context("host:port:port")?;
+        Ok(number.parse()?)
+    }
+
+    /// Where it listens for learners while it leads.
+    pub fn quorum_port(&self) -> Result<u16> {
+        self.port_of_line(1)
+    }
+
+    /// Where it listens for votes.
+    pub fn election_port(&self) -> Result<u16> {
+        self.port_of_line(2)
+    }
+
+    /// Resident memory, bytes.
+    pub fn resident(&self) -> Result<u64> {
+        let pid = self.pid().with_context(|| format!("server {} does not run", self.sid))?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        Ok(1024 * line.trim().trim_end_matches(" kB").parse::<u64>()?)
+    }
+
+    /// How many lines of its log hold this.
+    pub fn told(&self, text: &str) -> usize {
+        self.output().lines().filter(|line| line.contains(text)).count()
     }
 
     /// The running process.

@@ -1,14 +1,11 @@
 //! Ensembles of processes that are killed, stopped and emptied: nothing acknowledged is lost, and all come to the same.
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use live::client::{Conversation, c_shell, java, python, run};
 use live::ensemble::{Ensemble, Kind, Part};
-use live::process::wait_until;
 use live::zoarium::Profile;
 use rustix::process::Signal;
 
@@ -206,43 +203,6 @@ fn five_and_an_observer_serve_clients_in_three_languages_at_every_kind_of_server
     ensemble.launch(two)?;
     ensemble.wait_serving()?;
     ensure!(ensemble.agree()? > 0, "no digest was compared");
-    Ok(())
-}
-
-/// What a server says first on an election port: its number, and where to dial back.
-fn greeting(sid: i64) -> Vec<u8> {
-    let address = b"127.0.0.1:1";
-    let mut bytes = (-65536_i64).to_be_bytes().to_vec();
-    bytes.extend(sid.to_be_bytes());
-    bytes.extend((address.len() as i32).to_be_bytes());
-    bytes.extend(address);
-    bytes
-}
-
-#[test]
-fn twins_strangers_and_garbage_are_told_of_once_and_do_no_harm() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let mut ensemble = three(dir.path(), "")?;
-    let leader = ensemble.wait_serving()?;
-    let config = fs::read_to_string(ensemble.member(2)?.dir.join("zoo.cfg"))?;
-    let line = config.lines().find_map(|line| line.strip_prefix("server.2=")).context("server.2")?;
-    let port: u16 = line.rsplit(':').next().context("an election port")?.parse()?;
-    for _ in 0..20 {
-        for said in [greeting(2), greeting(77), b"GET / HTTP/1.1\r\n\r\n".to_vec()] {
-            let mut stranger = TcpStream::connect(("127.0.0.1", port))?;
-            stranger.write_all(&said)?;
-        }
-    }
-    for expected in
-        ["another server has this server's myid", "no server line names this server", "not an election peer"]
-    {
-        wait_until(expected, || Ok(ensemble.member(2)?.output().contains(expected)))?;
-        let said = ensemble.member(2)?.output();
-        ensure!(said.matches(expected).count() < 4, "not so often:\n{said}");
-    }
-    run(python("kazoo_history.py", &[&ensemble.member(2)?.address(), "1"]), "")?;
-    ensure!(ensemble.wait_serving()? == leader, "{}", ensemble.said());
-    ensure!(ensemble.member(leader)?.mntr("looking_count")? == 1.0, "it has led from the beginning");
     Ok(())
 }
 
