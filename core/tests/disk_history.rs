@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use zk_core::action::{DiskCommand, LogRecord};
 use zk_core::disk::epochs::{EpochKind, Epochs};
 use zk_core::disk::history;
+use zk_core::disk::layout::snapshot;
 use zk_core::disk::planner::LogPlanner;
+use zk_core::disk::purge;
 use zk_core::disk::recovery::{recover, recover_to};
 use zk_core::disk::snapshot::SnapshotWriter;
 use zk_core::disk::{Compression, DiskConfig, FileOp, Vfs};
@@ -295,8 +297,80 @@ fn a_log_that_leads_up_to_the_snapshot_stays_with_all_before_it() {
     assert_eq!(before.names(), scene.memory.names());
 }
 
+/// Whatever the newest snapshots are worth: older ones and the log yield what was logged, or nothing. And no learner is told
+/// a part of the log that leaves out anything.
+fn assert_no_hole(scene: &Scene, history: &[Zxid]) -> Result<(), TestCaseError> {
+    let z = scene.tree.last_zxid();
+    for (i, from) in history.iter().enumerate() {
+        let mut memory = scene.memory.clone();
+        if let Ok(LogPart::Records(records)) = history::read(&mut memory, &CONFIG, *from, z, LogShare::Any) {
+            let told: Vec<_> = records.iter().map(|record| record.zxid).filter(|zxid| zxid > from).collect();
+            prop_assert_eq!(&told, &history[i + 1..], "behind {}", from);
+        }
+    }
+    let mut memory = scene.memory.clone();
+    let mut snapshots: Vec<_> = scene.memory.clone().list(snap("x").dir).unwrap();
+    snapshots.retain(|(name, _)| snapshot(name).is_some());
+    snapshots.sort_unstable_by_key(|(name, _)| snapshot(name).map(|named| named.zxid));
+    while let Some((newest, _)) = snapshots.pop() {
+        match recover(&mut memory, &CONFIG) {
+            Ok(found) => prop_assert!(equal(&found.tree, &scene.tree), "{:?}", memory.names()),
+            Err(DiskFault::Missing { .. } | DiskFault::Gap { .. }) => return Ok(()),
+            Err(other) => return Err(TestCaseError::fail(format!("{other}"))),
+        }
+        memory.remove(&snap(&newest));
+    }
+    Ok(())
+}
+
+/// True and false as a seed has it.
+fn coins(seed: u64) -> impl FnMut() -> bool {
+    let mut bits = seed;
+    move || {
+        bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bits >> 63 == 1
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A purge, or the cleaning up behind a leader's snapshot that a learner has just installed, and the power fails.
+    #[test]
+    fn a_power_cut_among_removals_leaves_no_hole(
+        parts in prop::collection::vec((0u32..2, 1u32..4, any::<bool>()), 4..8),
+        installs in any::<bool>(),
+        crash_at in 0usize..40,
+        seed in any::<u64>(),
+    ) {
+        let mut scene = Scene::new();
+        let mut history: Vec<Zxid> = Vec::new();
+        let mut last = Zxid::new(1, 0);
+        for (epochs, txns, snapshots) in parts {
+            let first = if epochs > 0 { 1 } else { last.counter() + 1 };
+            last = Zxid::new(last.epoch() + epochs, first + txns - 1);
+            history.extend(zxids(last.epoch(), first..=last.counter()));
+            scene.append("a", zxids(last.epoch(), first..=last.counter()));
+            if snapshots {
+                scene.snapshot();
+            }
+            scene.roll();
+        }
+        let ops = if installs {
+            let view = Box::new(scene.tree.view());
+            scene.plan(&DiskCommand::Install { token: Token(1), view })
+        } else {
+            purge::plan(&mut scene.memory.clone(), 3).unwrap()
+        };
+        ops.iter().take(crash_at).for_each(|op| scene.memory.op(op));
+        scene.memory.lose_power(coins(seed));
+        assert_no_hole(&scene, &history)?;
+        let whole = scene.tree.clone();
+        prop_assert!(equal(&scene.restart(), &whole));
+        scene.append("a", zxids(last.epoch() + 1, 1..=2));
+        history.extend(zxids(last.epoch() + 1, 1..=2));
+        assert_no_hole(&scene, &history)?;
+    }
 
     /// Whatever survives of a rewrite that a power cut ends: our own history, without a tail at the most, or what was to come.
     #[test]
@@ -335,11 +409,7 @@ proptest! {
         let ops = scene.plan(&command);
         let done = crash_at >= ops.len();
         ops.iter().take(crash_at).for_each(|op| scene.memory.op(op));
-        let mut bits = seed;
-        scene.memory.lose_power(|| {
-            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            bits >> 63 == 1
-        });
+        scene.memory.lose_power(coins(seed));
         let found = scene.restart();
         if equal(&found, &new) {
             return Ok(());

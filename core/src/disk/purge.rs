@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::rewrite::plan_unlink;
 use super::{Dir, FileName, FileOp, Vfs, layout, snapshot};
 use crate::error::DiskFault;
 use crate::ids::Zxid;
@@ -12,8 +13,8 @@ pub const RETAIN_MIN: usize = 3;
 
 /// Plans a purge that keeps the `retain` newest *valid* snapshots and every log needed with the oldest of them.
 ///
-/// The oldest files go first and every kind in one sweep, logs after snapshots: a crash in between leaves what recovery
-/// can do with. Snapshots that never became whole go with those older than the oldest that is kept.
+/// The oldest files go first, logs after snapshots, and each is gone for good before the next one goes: a power cut in
+/// between leaves no log with a hole, which neither a recovery nor a learner would see between two epochs. Snapshots that never became whole go with those older than the oldest that is kept.
 pub fn plan(vfs: &mut impl Vfs, retain: usize) -> Result<Vec<FileOp>, DiskFault> {
     let io = |error| DiskFault::Io { file: String::from("version-2"), op: "list", error };
     let mut snapshots = Vec::new();
@@ -39,23 +40,16 @@ pub fn plan(vfs: &mut impl Vfs, retain: usize) -> Result<Vec<FileOp>, DiskFault>
     }
     let oldest: Zxid = oldest.expect("at least three were kept");
     let mut ops = Vec::new();
-    for (named, name, _) in snapshots.into_iter().rev() {
-        if named.zxid < oldest {
-            ops.push(FileOp::Unlink(FileName { dir: Dir::Snap, name }));
-        }
-    }
-    let mut logs: Vec<_> = vfs
-        .list(Dir::Log)
-        .map_err(io)?
-        .into_iter()
-        .filter_map(|(name, _)| Some((layout::log_zxid(&name)?, name)))
-        .collect();
+    let doomed = snapshots.into_iter().filter(|(named, ..)| named.zxid < oldest);
+    plan_unlink(Dir::Snap, doomed.map(|(named, name, _)| (named.zxid, name)).collect(), &mut ops);
+    let logs = vfs.list(Dir::Log).map_err(io)?;
+    let mut logs: Vec<_> =
+        logs.into_iter().filter_map(|(name, _)| Some((layout::log_zxid(&name)?, name))).collect();
     logs.sort_unstable();
     // The last file that begins at or before the snapshot's zxid may hold the txns right behind it.
     let needed = logs.iter().rposition(|(first, _)| *first <= oldest).unwrap_or(0);
-    for (_, name) in logs.into_iter().take(needed) {
-        ops.push(FileOp::Unlink(FileName { dir: Dir::Log, name }));
-    }
+    logs.truncate(needed);
+    plan_unlink(Dir::Log, logs, &mut ops);
     Ok(ops)
 }
 

@@ -85,29 +85,27 @@ impl Rewrite {
     }
 }
 
-/// Plans the removal of every snapshot but `kept`, and of every log file: they hold nothing beyond it. The oldest first,
-/// so that what is left is never a log with a hole.
+/// Plans the removal of every snapshot but `kept`, and of every log file: they hold nothing beyond it. No old snapshot is
+/// left without its log, and the logs go one by one, the oldest first, so that what is left is never a log with a hole.
 fn plan_clean_up(vfs: &mut impl Vfs, kept: &FileName, ops: &mut Vec<FileOp>) -> Result<(), DiskFault> {
     let io = |error| DiskFault::Io { file: String::from("version-2"), op: "list", error };
-    let mut doomed = Vec::new();
-    for (dir, zxid_of) in [
-        (
-            Dir::Snap,
-            (|name| layout::snapshot(name).map(|snapshot| snapshot.zxid)) as fn(&str) -> Option<Zxid>,
-        ),
-        (Dir::Log, layout::log_zxid),
-    ] {
-        for (name, _) in vfs.list(dir).map_err(io)? {
-            if name != kept.name
-                && let Some(zxid) = zxid_of(&name)
-            {
-                doomed.push((dir, zxid, name));
-            }
-        }
-    }
-    doomed.sort_unstable();
-    ops.extend(doomed.into_iter().map(|(dir, _, name)| FileOp::Unlink(FileName { dir, name })));
-    ops.push(FileOp::SyncDir(Dir::Snap));
-    ops.push(FileOp::SyncDir(Dir::Log));
+    let snapshots = vfs.list(Dir::Snap).map_err(io)?;
+    let old = snapshots
+        .into_iter()
+        .filter_map(|(name, _)| (name != kept.name).then_some((layout::snapshot(&name)?.zxid, name)))
+        .collect();
+    plan_unlink(Dir::Snap, old, ops);
+    let logs = vfs.list(Dir::Log).map_err(io)?;
+    let logs = logs.into_iter().filter_map(|(name, _)| Some((layout::log_zxid(&name)?, name))).collect();
+    plan_unlink(Dir::Log, logs, ops);
     Ok(())
+}
+
+/// Plans the removal of files, the oldest first, none before it is durable that those before it are gone.
+pub(super) fn plan_unlink(dir: Dir, mut files: Vec<(Zxid, String)>, ops: &mut Vec<FileOp>) {
+    files.sort_unstable();
+    for (_, name) in files {
+        ops.push(FileOp::Unlink(FileName { dir, name }));
+        ops.push(FileOp::SyncDir(dir));
+    }
 }
