@@ -410,6 +410,25 @@ fn a_newest_log_without_records_goes() {
 }
 
 #[test]
+fn a_newest_log_without_records_stays_if_the_one_before_it_was_not_read() {
+    // The snapshot at 8 covers log.5, and that log.9 was begun says so: without it the rot could hide what followed.
+    let (at, _) = place(&mut three_logs(), "log.5", 1);
+    for bytes in [&b""[..], b"ZKLG\0\0\0\x02", b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0\x01torn"] {
+        let mut memory = three_logs();
+        memory.bytes(&log("log.5"))[at + 40] ^= 1;
+        *memory.bytes(&log("log.9")) = bytes.to_vec();
+        let found = recover(&mut memory, &CONFIG).unwrap();
+        assert_eq!(found.last_zxid, Zxid(8));
+        for op in &found.repairs {
+            memory.op(op);
+            assert_eq!(recover(&mut memory, &CONFIG).unwrap().last_zxid, Zxid(8), "after {op:?}");
+        }
+        let again = recover(&mut memory, &CONFIG).unwrap();
+        assert!(again.events.is_empty(), "there is nothing left to repair: {:?}", again.events);
+    }
+}
+
+#[test]
 fn a_wrong_magic_is_refused_and_a_wrong_version_is_not() {
     assert!(
         refused(|m| m.bytes(&log("log.9"))[0] = b'X')

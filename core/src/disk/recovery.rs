@@ -112,6 +112,18 @@ impl Bound {
     }
 }
 
+/// Where a log file stands among those that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// There are newer ones.
+    Earlier,
+    /// All that may hold something behind the snapshot were read before it.
+    Newest,
+    /// It is the newest, and the ones before it were not read: that it is there at all says that they hold nothing behind the
+    /// snapshot, whatever has become of them. So it stays.
+    BehindTheSnapshot,
+}
+
 /// A log file: first zxid by its name, name, size.
 type LogFile = (Zxid, String, u64);
 
@@ -266,7 +278,14 @@ impl<'a> Replay<'a> {
         let first = next.or_else(|| logs.iter().rposition(|(zxid, ..)| *zxid <= self.last)).unwrap_or(0);
         for (i, log) in logs.iter().enumerate().skip(first) {
             if self.bound.holds(log.0) {
-                self.file(vfs, log, i + 1 == logs.len())?;
+                let place = if i + 1 < logs.len() {
+                    Place::Earlier
+                } else if i > first || i == 0 {
+                    Place::Newest
+                } else {
+                    Place::BehindTheSnapshot
+                };
+                self.file(vfs, log, place)?;
             }
         }
         Ok(())
@@ -341,8 +360,9 @@ impl<'a> Replay<'a> {
         Ok(Recovered { tree, last_zxid: last, epochs, recent: recent.into(), events, repairs })
     }
 
-    fn file(&mut self, vfs: &mut impl Vfs, (_, name, size): &LogFile, newest: bool) -> Result<(), DiskFault> {
+    fn file(&mut self, vfs: &mut impl Vfs, (_, name, size): &LogFile, place: Place) -> Result<(), DiskFault> {
         let file = FileName { dir: Dir::Log, name: name.clone() };
+        let newest = place != Place::Earlier;
         if planted!(self.config.museum, P28) && newest && *size < super::txnlog::HEADER_LEN {
             return Err(super::txnlog::corrupt(&file, 0, String::from("shorter than its header")));
         }
@@ -375,7 +395,11 @@ impl<'a> Replay<'a> {
         match end {
             // Nothing in it was ever promised, and a file of this name may be begun again.
             _ if records == 0 && newest && (*size < super::txnlog::HEADER_LEN || end != LogEnd::Clean) => {
-                self.repairs.push(FileOp::Unlink(file));
+                if place == Place::BehindTheSnapshot {
+                    self.begin_again(file);
+                } else {
+                    self.repairs.push(FileOp::Unlink(file));
+                }
             }
             // Behind the cut there may be records of the torn batch: neither Java nor a later start should meet them.
             LogEnd::Torn { offset } if offset >= super::txnlog::HEADER_LEN => {
@@ -385,6 +409,14 @@ impl<'a> Replay<'a> {
             LogEnd::Torn { .. } | LogEnd::Clean => {}
         }
         Ok(())
+    }
+
+    /// A log with nothing in it takes the place of this one.
+    fn begin_again(&mut self, file: FileName) {
+        let bytes = Bytes::from_static(&super::txnlog::HEADER);
+        self.repairs.push(FileOp::Create(file.clone()));
+        self.repairs.push(FileOp::WriteAt { file: file.clone(), offset: 0, bytes });
+        self.repairs.push(FileOp::SyncData(file));
     }
 
     /// The last records of a file, from the page cache to the disk, whatever the cache believes.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::BytesMut;
 use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::recovery::{self, Recovered};
-use zk_core::disk::{Dir, FileOp};
 use zk_core::event::Event;
 use zk_core::replica::{ClientService, Replica};
 
@@ -141,13 +140,8 @@ impl Node {
         disk.faults = Default::default();
         let again = |disk: &mut Disk| recovery::recover(disk, &self.settings.disk);
         let differs = |what: String| Stop::from(Violation { invariant: Invariant::I24, what });
-        let second = match again(&mut disk) {
-            Ok(second) => second,
-            // An empty log behind a rotten one proves that nothing followed the rot, and is gone after the first recovery. To
-            // refuse then is safe.
-            Err(_) if self.disk.is_destroyed() && recovered.repairs.iter().any(drops_log) => return Ok(()),
-            Err(fault) => return Err(differs(format!("a second recovery refuses: {fault}"))),
-        };
+        let second =
+            again(&mut disk).map_err(|fault| differs(format!("a second recovery refuses: {fault}")))?;
         if (second.last_zxid, second.tree.digest()) != (recovered.last_zxid, recovered.tree.digest()) {
             return Err(differs(format!("a second recovery ends at {}", second.last_zxid)));
         }
@@ -166,8 +160,4 @@ impl Node {
         }
         Ok(())
     }
-}
-
-fn drops_log(op: &FileOp) -> bool {
-    matches!(op, FileOp::Unlink(file) if file.dir == Dir::Log)
 }
