@@ -204,6 +204,8 @@ pub enum HangReason {
     Twin,
     /// No config names it, and so many of its kind are connected that no more are taken.
     TooManyStrangers,
+    /// An observer, while as many learners as may be are brought up to date.
+    TooManySyncs,
     /// Too much is queued for it, or it acknowledges too slowly: it may come back and be synchronised.
     TooSlow,
     /// What the leader wants cut off cannot be cut off here. A snapshot is asked for next time.

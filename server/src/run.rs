@@ -241,6 +241,7 @@ fn replica_ensemble(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> Ensemble {
         window_bytes: WINDOW_BYTES,
         log_share: ensemble.log_share,
         sync_choice: ensemble.sync_choice,
+        syncs_max: ensemble.syncs_max,
         sync_reads: SyncReads::Confirmed,
         backlog_max: BACKLOG_MAX,
         held_max: HELD_MAX,

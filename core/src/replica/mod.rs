@@ -53,7 +53,7 @@ use role::Role;
 pub use role::{
     ClientService, LearnerRole, LearnerStanding, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind,
 };
-pub use settings::{Ensemble, LogShare, ReplicaConfig, SyncChoice, SyncReads};
+pub use settings::{Ensemble, LogShare, ReplicaConfig, SyncChoice, SyncReads, SyncsMax};
 use snapshots::SnapshotSchedule;
 use standalone::Standalone;
 

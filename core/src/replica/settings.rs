@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::commit_log::Window;
-use super::role::ClientService;
+use super::role::{ClientService, SyncKind};
 use crate::election::ElectionSettings;
 use crate::election::links::LinkSettings;
 use crate::ids::Sid;
@@ -83,6 +83,8 @@ pub struct Ensemble {
     pub log_share: LogShare,
     /// `zookeeper.forceSnapshotSync`.
     pub sync_choice: SyncChoice,
+    /// How many learners may be brought up to date at a time before observers are turned away.
+    pub syncs_max: SyncsMax,
     /// What a client's sync waits for.
     pub sync_reads: SyncReads,
     /// Bytes that may be on their way to a learner behind its sync. Who has more is hung up on, and may come back.
@@ -113,6 +115,33 @@ pub enum SyncChoice {
     Least,
     /// By a snapshot, always.
     Snapshot,
+}
+
+/// How many learners are brought up to date at a time. Voters always are, and count; an observer that would be one more is hung
+/// up on, and comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncsMax {
+    /// `zookeeper.leader.maxConcurrentSnapSyncs`: by a snapshot.
+    pub snap: u32,
+    /// `zookeeper.leader.maxConcurrentDiffSyncs`: by txns, cut back before or not.
+    pub diff: u32,
+}
+
+/// Java's.
+impl Default for SyncsMax {
+    fn default() -> Self {
+        Self { snap: 10, diff: 100 }
+    }
+}
+
+impl SyncsMax {
+    /// Of this kind.
+    pub(super) const fn of(self, kind: SyncKind) -> u32 {
+        match kind {
+            SyncKind::Snap => self.snap,
+            SyncKind::Diff | SyncKind::Trunc => self.diff,
+        }
+    }
 }
 
 /// What a client's sync waits for before it is answered.

@@ -15,7 +15,7 @@ use crate::input::{LinkEvent, SessionAsk, Token};
 use crate::quorum::Membership;
 use crate::time::WallMs;
 use crate::tree::{ApplyMode, Changes};
-use crate::wire::quorum::{LearnerInfo, QuorumPacket};
+use crate::wire::quorum::{LearnerInfo, PROTOCOL_VERSION, QuorumPacket};
 use crate::wire::txn::{Txn, TxnBody, TxnHeader, kind};
 
 /// An ensemble of one, with a disk and a tree that do at once what they are told.
@@ -41,6 +41,7 @@ fn config() -> ReplicaConfig {
         window_bytes: 1 << 20,
         log_share: LogShare::Any,
         sync_choice: SyncChoice::Least,
+        syncs_max: SyncsMax { snap: 1, diff: 2 },
         sync_reads: SyncReads::Confirmed,
         backlog_max: 1 << 20,
         held_max: 1 << 20,
@@ -57,6 +58,10 @@ fn config() -> ReplicaConfig {
         outstanding_max: 1000,
         ensemble: Some(ensemble),
     }
+}
+
+fn info(sid: i64) -> LearnerInfo {
+    LearnerInfo { sid: Sid(sid), protocol_version: Some(PROTOCOL_VERSION), config_version: None }
 }
 
 impl Scene {
@@ -130,13 +135,21 @@ impl Scene {
         leading.begin_broadcast_again(&self.replica.config, &self.tree, last);
     }
 
+    fn say(&mut self, link: u64, packet: QuorumPacket) {
+        self.step(Input::Link { link: LinkId::Accepted(link), event: LinkEvent::Packet(packet) });
+    }
+
     /// Somebody dials, and says that it follows.
     fn follower(&mut self, link: u64, sid: i64) {
-        let info = LearnerInfo { sid: Sid(sid), protocol_version: Some(0x10000), config_version: None };
-        let packet = QuorumPacket::FollowerInfo { zxid: Zxid::ZERO, learner: Some(info) };
-        let link = LinkId::Accepted(link);
-        self.step(Input::Link { link, event: LinkEvent::Up });
-        self.step(Input::Link { link, event: LinkEvent::Packet(packet) });
+        self.step(Input::Link { link: LinkId::Accepted(link), event: LinkEvent::Up });
+        self.say(link, QuorumPacket::FollowerInfo { zxid: Zxid::ZERO, learner: Some(info(sid)) });
+    }
+
+    /// Somebody dials, says that it observes, and goes on until it is brought up to date.
+    fn observer(&mut self, link: u64, sid: i64) {
+        self.step(Input::Link { link: LinkId::Accepted(link), event: LinkEvent::Up });
+        self.say(link, QuorumPacket::ObserverInfo { zxid: Zxid::ZERO, learner: Some(info(sid)) });
+        self.say(link, QuorumPacket::AckEpoch { zxid: Zxid::ZERO, current_epoch: Some(0) });
     }
 
     fn connect(&mut self, conn: u64) {
@@ -190,4 +203,23 @@ fn of_servers_that_no_config_names_only_so_many_are_led() {
     // One that comes again takes its own place.
     scene.follower(MOST + 1, 100);
     assert_eq!(scene.hung[1..], [(LinkId::Accepted(0), HangReason::Replaced)]);
+}
+
+#[test]
+fn observers_are_turned_away_while_as_many_as_may_be_are_brought_up_to_date() {
+    let mut scene = Scene::start();
+    scene.pass(1000);
+    scene.hung.clear();
+    (1..=3).for_each(|n| scene.observer(n, 100 + n as i64));
+    assert_eq!(scene.hung, [(LinkId::Accepted(3), HangReason::TooManySyncs)]);
+    // Whoever follows is waited for by clients, and does not have to come again.
+    scene.follower(4, 104);
+    scene.say(4, QuorumPacket::AckEpoch { zxid: Zxid::ZERO, current_epoch: Some(0) });
+    assert_eq!(scene.hung.len(), 1);
+    for link in [1, 4] {
+        scene.say(link, QuorumPacket::Ack { zxid: Zxid::new(1, 0) });
+    }
+    scene.observer(5, 103);
+    scene.observer(6, 106);
+    assert_eq!(scene.hung[1..], [(LinkId::Accepted(6), HangReason::TooManySyncs)]);
 }

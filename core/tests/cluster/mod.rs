@@ -202,6 +202,7 @@ impl World {
             backlog_max: options.backlog_max,
             held_max: options.held_max,
             leader_serves: options.leader_serves,
+            syncs_max: zk_core::replica::SyncsMax::default(),
             observer_delay_ms: 0,
         };
         ReplicaConfig {

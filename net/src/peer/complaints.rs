@@ -126,6 +126,9 @@ impl Peers {
             HangReason::TooManyStrangers => {
                 "too many servers that no server line names want to be led: hung up on another"
             }
+            HangReason::TooManySyncs => {
+                "an observer is turned away, as others are being brought up to date: it may come back"
+            }
             HangReason::TooSlow => "a learner is too slow and is hung up on: it may come back",
             HangReason::CannotTruncate => "what the leader wants cut off cannot be cut off here: hung up",
             _ => "hung up",

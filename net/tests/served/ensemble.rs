@@ -13,7 +13,7 @@ use zk_core::election::ElectionSettings;
 use zk_core::election::links::LinkSettings;
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
-use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads};
+use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads, SyncsMax};
 use zk_net::node::NodeConfig;
 use zk_net::peer::{BindRetry, KeepAlive, ListenOn, PeerConfig};
 
@@ -135,6 +135,7 @@ pub fn member(dir: &Path, me: Sid, members: &Arc<QuorumConfig>) -> NodeConfig {
         window_bytes: 1 << 20,
         log_share: LogShare::OfSnapshot { permille: 330 },
         sync_choice: SyncChoice::Least,
+        syncs_max: SyncsMax::default(),
         sync_reads: SyncReads::Confirmed,
         backlog_max: 64 << 20,
         held_max: 64 << 20,

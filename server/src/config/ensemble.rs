@@ -7,7 +7,7 @@ use zk_core::address::HostPort;
 use zk_core::config::member::{Member, Role};
 use zk_core::config::quorum_config::{Hierarchy, QuorumConfig};
 use zk_core::ids::{Sid, Zxid};
-use zk_core::replica::{ClientService, LogShare, SyncChoice};
+use zk_core::replica::{ClientService, LogShare, SyncChoice, SyncsMax};
 use zk_net::peer::{BindRetry, KeepAlive, ListenOn};
 
 use super::settings::{Digits, Settings};
@@ -41,6 +41,8 @@ pub struct EnsembleCfg {
     pub log_share: LogShare,
     /// `forceSnapshotSync`.
     pub sync_choice: SyncChoice,
+    /// `leader.maxConcurrentSnapSyncs`, `leader.maxConcurrentDiffSyncs`.
+    pub syncs_max: SyncsMax,
     /// `leaderServes`.
     pub leader_serves: ClientService,
     /// `observer.election.DelayMs`, ms.
@@ -78,6 +80,10 @@ pub(super) fn read(
         commit_log_count: s.count("commitLogCount", Digits::Decoded, 1, 500)?,
         log_share: read_log_share(s)?,
         sync_choice: if snapshots_only { SyncChoice::Snapshot } else { SyncChoice::Least },
+        syncs_max: SyncsMax {
+            snap: s.count("leader.maxConcurrentSnapSyncs", Digits::Decoded, 1, SyncsMax::default().snap)?,
+            diff: s.count("leader.maxConcurrentDiffSyncs", Digits::Decoded, 1, SyncsMax::default().diff)?,
+        },
         leader_serves: match s.word("leaderServes", "no", "yes") {
             true => ClientService::Closed,
             false => ClientService::Open,
@@ -263,11 +269,12 @@ mod tests {
         assert_eq!((ensemble.notification_min_ms, ensemble.notification_max_ms), (200, 5000));
         assert_eq!((ensemble.commit_log_count, ensemble.connect_limit), (500, None));
         assert_eq!(ensemble.log_share, LogShare::OfSnapshot { permille: 330 });
+        assert_eq!(ensemble.syncs_max, SyncsMax { snap: 10, diff: 100 });
         let ensemble = cfg(
             "quorumListenOnAllIPs=true\ntcpKeepAlive=true\nzookeeper.cnxTimeout=7\nquorumCnxnTimeoutMs=8\n\
              fastleader.maxNotificationInterval=9\nconnectToLearnerMasterLimit=3\ncommitLogCount=600\n\
              snapshotSizeFactor=-1\nforceSnapshotSync=true\nleaderServes=no\nobserver.election.DelayMs=0\n\
-             electionPortBindRetry=0",
+             electionPortBindRetry=0\nleader.maxConcurrentSnapSyncs=2\nzookeeper.leader.maxConcurrentDiffSyncs=3",
         )
         .ensemble
         .unwrap();
@@ -279,6 +286,7 @@ mod tests {
             (ensemble.sync_choice, ensemble.leader_serves),
             (SyncChoice::Snapshot, ClientService::Closed)
         );
+        assert_eq!(ensemble.syncs_max, SyncsMax { snap: 2, diff: 3 });
         assert_eq!((ensemble.observer_delay_ms, ensemble.bind_retry), (0, BindRetry::Forever));
     }
 

@@ -220,8 +220,8 @@ const KEYS: &[(&str, Fate)] = &[
     ),
     // What an ensemble has a use for.
     ("leader.closeSocketAsync", ALWAYS),
-    ("leader.maxConcurrentDiffSyncs", LATER),
-    ("leader.maxConcurrentSnapSyncs", LATER),
+    ("leader.maxConcurrentDiffSyncs", READ),
+    ("leader.maxConcurrentSnapSyncs", READ),
     ("leader.maxTimeToWaitForEpoch", LATER),
     ("leader.nodelay", ALWAYS),
     ("learner.asyncSending", ALWAYS),

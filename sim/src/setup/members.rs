@@ -9,7 +9,7 @@ use zk_core::election::ElectionSettings;
 use zk_core::election::links::LinkSettings;
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
-use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads};
+use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads, SyncsMax};
 
 use super::Draws;
 use crate::node::{Node, Settings};
@@ -102,6 +102,8 @@ impl Members {
             window_bytes: draws.value(cluster.window.as_ref(), Size(1 << 20)).0 as usize,
             log_share,
             sync_choice: choice,
+            // Few, so that observers are turned away now and then.
+            syncs_max: SyncsMax { snap: 1, diff: 2 },
             sync_reads: SyncReads::Confirmed,
             backlog_max: 1 << 20,
             held_max: 1 << 20,

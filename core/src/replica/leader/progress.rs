@@ -8,6 +8,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
+use super::super::role::SyncKind;
 use crate::ids::{LinkId, Sid, Zxid};
 use crate::input::QueryId;
 use crate::time::Mono;
@@ -71,6 +72,8 @@ pub(super) struct Learner {
     /// Follower: the last commit it was told of. Those between NEWLEADER and UPTODATE are held back: learners of 3.5 to
     /// 3.9.2 break off if they hear of one (ZOOKEEPER-4394).
     commits_told: Zxid,
+    /// How it is brought up to date.
+    sync: Option<SyncKind>,
     pings: VecDeque<Ping>,
     /// The newest round of PINGs that it answered, and when that round began.
     answered_round: u64,
@@ -92,6 +95,7 @@ impl Learner {
             heard: now,
             counts_until,
             commits_told: Zxid::ZERO,
+            sync: None,
             pings: VecDeque::new(),
             answered_round: 0,
             answered_at: now,
@@ -113,6 +117,11 @@ impl Learner {
     /// Its sid, if it is one whose word counts.
     pub(super) fn voter(&self) -> Option<Sid> {
         self.who.filter(|who| who.votes).map(|who| who.sid)
+    }
+
+    /// How it is being brought up to date; `None` before and after.
+    pub(super) fn syncs_by(&self) -> Option<SyncKind> {
+        self.sync.filter(|_| matches!(self.stage, Stage::Syncing | Stage::Synced))
     }
 
     /// True from NEWLEADER on: it gets all live traffic of this stream.
@@ -153,8 +162,9 @@ impl Learner {
     }
 
     /// NEWLEADER was sent behind the history through `end`.
-    pub(super) fn sent_new_leader(&mut self, end: Zxid, now: Mono) {
+    pub(super) fn sent_new_leader(&mut self, kind: SyncKind, end: Zxid, now: Mono) {
         (self.stage, self.heard) = (Stage::Syncing, now);
+        self.sync = Some(kind);
         self.commits_told = end;
     }
 

@@ -15,7 +15,7 @@ use super::super::role::SyncKind;
 use super::super::settings::{LogShare, SyncChoice};
 use super::Leading;
 use super::progress::{Stage, Stream};
-use crate::action::{Action, LogRecord};
+use crate::action::{Action, HangReason, LogRecord};
 use crate::event::Event;
 use crate::ids::{LinkId, Zxid};
 use crate::input::{LogPart, QueryId};
@@ -35,6 +35,14 @@ enum Plan {
 }
 
 impl Plan {
+    const fn kind(self) -> SyncKind {
+        match self {
+            Self::Diff { .. } => SyncKind::Diff,
+            Self::Trunc { .. } => SyncKind::Trunc,
+            Self::Snap | Self::ReadLog { .. } => SyncKind::Snap,
+        }
+    }
+
     /// The rules of B4, in their order. `end`: where the history ends.
     fn choose(peer: Zxid, end: Zxid, log: &CommitLog, choice: SyncChoice, share: LogShare) -> Self {
         let oldest = log.oldest().map_or(end, |oldest| oldest.min(end));
@@ -132,6 +140,13 @@ impl Leading {
         if self.is_established() { log.committed() } else { log.logged() }
     }
 
+    /// How many learners are being brought up to date like this; as in Java those that are cut back count with the others
+    /// that are sent txns.
+    fn syncs_by(&self, kind: SyncKind) -> usize {
+        let alike = |other: SyncKind| (other == SyncKind::Snap) == (kind == SyncKind::Snap);
+        self.learners.iter().filter(|(_, learner)| learner.syncs_by().is_some_and(alike)).count()
+    }
+
     /// Sends everything through NEWLEADER. `records` come before what is in memory, and may overlap it.
     fn send_history(
         &mut self,
@@ -142,24 +157,29 @@ impl Leading {
         turn: &mut Turn<'_>,
     ) {
         let (end, epoch) = (self.history_end(turn.log), self.epoch());
-        let Some(learner) = self.learners.get_mut(link) else { return };
+        let Some(learner) = self.learners.get(link) else { return };
         let who = learner.who().expect("invariant: who is synchronised has said who it is");
-        let (kind, after) = match plan {
+        let kind = plan.kind();
+        if who.stream == Stream::Informs && self.syncs_by(kind) >= turn.ensemble().syncs_max.of(kind) as usize
+        {
+            return self.lose(link, Some(HangReason::TooManySyncs), turn);
+        }
+        let after = match plan {
             Plan::Diff { after } => {
                 turn.send(link, QuorumPacket::Diff { zxid: end });
-                (SyncKind::Diff, after)
+                after
             }
             Plan::Trunc { to } => {
                 turn.send(link, QuorumPacket::Trunc { zxid: to });
-                (SyncKind::Trunc, to)
+                to
             }
             Plan::Snap | Plan::ReadLog { .. } => {
-                // Exact, at its zxid: what follows comes behind it, and nothing twice.
-                let after = turn.tree.last_zxid();
                 turn.out.push(Action::SendView { link, view: Box::new(turn.tree.view()) });
-                (SyncKind::Snap, after)
+                // Exact, at its zxid: what follows comes behind it, and nothing twice.
+                turn.tree.last_zxid()
             }
         };
+        let Some(learner) = self.learners.get_mut(link) else { return };
         turn.event(Event::SyncChosen { learner: who.sid, kind, from: peer, to: end });
         let mut sent = if planted!(turn.config.museum, P14) && kind == SyncKind::Snap { end } else { after };
         let early = planted!(turn.config.museum, P19);
@@ -186,7 +206,7 @@ impl Leading {
         if !early {
             send_new_leader(link, epoch, turn);
         }
-        learner.sent_new_leader(end, turn.now.mono);
+        learner.sent_new_leader(kind, end, turn.now.mono);
     }
 }
 
