@@ -46,7 +46,7 @@ impl Ballot {
     }
 
     /// It votes in this round, with this on its disk.
-    fn asks(&mut self, round: i64, has: (i64, Zxid)) {
+    pub(super) fn asks(&mut self, round: i64, has: (i64, Zxid)) {
         if self.had.contains(&(round, has)) {
             return;
         }

@@ -119,7 +119,7 @@ impl Ensemble {
     }
 
     /// A vote is about to leave.
-    pub(super) fn voting(&self, node: u32, vote: &Notification) -> Result<(), Violation> {
+    pub(super) fn voting(&mut self, node: u32, vote: &Notification) -> Result<(), Violation> {
         let machine = &self.machines[&node];
         ensure(!machine.sick, Invariant::I19, || "votes after an fsync failed".to_owned())?;
         // Servers without a vote are told how the last election ended, by those that are in the next one, too; and what was
@@ -130,8 +130,12 @@ impl Ensemble {
         }
         let claimed = (vote.vote.peer_epoch, vote.vote.zxid);
         // A link that comes anew repeats the last vote, which may be of an earlier round.
-        let had = claimed == machine.has() || machine.ballot.had(vote.round, claimed);
-        ensure(had, Invariant::I17, || {
+        if claimed == machine.has() {
+            // Perhaps the election is decided within the step that began it.
+            self.machine(node).ballot.asks(vote.round, claimed);
+            return Ok(());
+        }
+        ensure(machine.ballot.had(vote.round, claimed), Invariant::I17, || {
             format!(
                 "asks in round {} for votes for epoch and zxid {claimed:?}; its disk holds {:?}",
                 vote.round,
