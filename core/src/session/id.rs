@@ -8,7 +8,9 @@
 //! at the same uptime hands out an id twice. Here the number starts at the last zxid in the log and grows by one per
 //! session. Since creating a session takes a zxid, the next start finds a last zxid that no number given out before
 //! has reached: ids of one data directory are unique for 2^40 transactions, with any clock. The two bytes of clock keep
-//! apart the sessions of a data directory that was emptied: their clients would else find their ids alive again.
+//! apart the sessions of a data directory that was emptied: their clients would else find their ids alive again. And those
+//! that a member asked its leader for right before it ended, which may come into being though its log does not know of them:
+//! the clock counts in sixteen milliseconds, and no server is back sooner.
 //!
 //! Of a sid beyond 255 only the low byte finds room, as in Java. Servers 1 and 257 that start at the same last zxid would hand
 //! out the same ids at the same time: what is left of the sid is mixed into the clock.
@@ -24,7 +26,10 @@ pub struct SessionIds {
     number: u64,
 }
 
-/// Odd, so that no two of 65,536 sids with one low byte have the same clock; of the order of a year.
+/// A unit of the clock is 2^4 ms.
+const CLOCK_SHIFT: u32 = 4;
+
+/// Odd, so that no two of 65,536 sids with one low byte have the same clock at the same time.
 const FAR_APART: u64 = 0x9e37;
 
 const NUMBER_BITS: u32 = 40;
@@ -33,7 +38,7 @@ const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 impl SessionIds {
     /// Ids for server `sid`, whose log ends at `last`.
     pub const fn new(sid: Sid, last: Zxid, wall: WallMs) -> Self {
-        let clock = (wall.0 as u64 >> 10 ^ (sid.0 as u64 >> 8).wrapping_mul(FAR_APART)) & 0xffff;
+        let clock = (wall.0 as u64 >> CLOCK_SHIFT ^ (sid.0 as u64 >> 8).wrapping_mul(FAR_APART)) & 0xffff;
         let prefix = ((sid.0 as u64) << 56) | (clock << NUMBER_BITS);
         Self { prefix, number: last.0 as u64 }
     }
@@ -64,14 +69,14 @@ mod tests {
 
     #[test]
     fn an_id_shows_its_server_in_the_high_byte() {
-        let mut ids = SessionIds::new(Sid(3), Zxid(0x10), WallMs(0x400 * 0xabcd));
+        let mut ids = SessionIds::new(Sid(3), Zxid(0x10), WallMs(0x10 * 0xabcd));
         assert_eq!(ids.next(|_| false), SessionId(0x03ab_cd00_0000_0011));
         assert_eq!(ids.next(|_| false), SessionId(0x03ab_cd00_0000_0012));
     }
 
     #[test]
     fn servers_that_share_the_high_byte_hand_out_other_ids() {
-        let first = |sid| SessionIds::new(Sid(sid), Zxid(7), WallMs(0x400 * 0xabcd)).next(|_| false);
+        let first = |sid| SessionIds::new(Sid(sid), Zxid(7), WallMs(0x10 * 0xabcd)).next(|_| false);
         let ids: BTreeSet<_> = (0..500).map(|n| first(1 + 256 * n)).collect();
         assert_eq!(ids.len(), 500);
         assert!(ids.iter().all(|id| id.0 >> 56 == 1), "{ids:x?}");
