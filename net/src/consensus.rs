@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use zk_core::action::{Action, CloseReason, Commit, ConfigNode, DiskCommand, SessionAnswer};
+use zk_core::event::Event;
 use zk_core::front::{self, Connections, Host, Intake};
 use zk_core::ids::ConnId;
 use zk_core::input::{AdminCommand, Input};
@@ -223,14 +224,18 @@ impl Shared {
             Action::Disk(command) => {
                 match &command {
                     DiskCommand::Install { .. } => self.rewrites.ordered(),
-                    DiskCommand::Append { records, .. } => self.metrics.ensemble.logged(owner.role, records),
+                    DiskCommand::Append { records, .. } => {
+                        self.metrics.ensemble.logged(owner.role, records, self.clock.now().wall);
+                    }
                     _ => {}
                 }
                 self.log.push(command);
             }
             Action::Apply(commits) => {
-                self.metrics.ensemble.committed(owner.role, commits.len());
+                let metrics = &self.metrics.ensemble;
+                metrics.committed(owner.role, &commits, self.clock.now().wall);
                 self.apply(owner, &commits, deliveries);
+                metrics.applied(owner.role, &commits, self.clock.now().wall);
             }
             Action::Snapshot => {
                 let view = self.gate.enter(Entry::of_this_thread()).view();
@@ -238,7 +243,12 @@ impl Shared {
             }
             Action::Session { conn, answer } => self.answer_session(conn, answer, owner, deliveries),
             Action::Close { conn, why } => deliveries.close.push((conn, why)),
-            Action::Event(event) => self.tell(&event),
+            Action::Event(event) => {
+                if let Event::SyncChosen { kind, .. } = event {
+                    self.metrics.ensemble.sync_chosen(kind, &owner.replica.learners());
+                }
+                self.tell(&event);
+            }
             Action::Fatal(reason) => self.fail(reason),
             Action::Adopt(tree) => self.adopt(*tree, owner),
             Action::ConfigNode(ConfigNode { text, version, time }) => {

@@ -45,7 +45,6 @@ impl Shared {
             Event::EpochProposed { epoch } => info!(epoch, "a new epoch is proposed"),
             Event::EpochAccepted { epoch } => info!(epoch, "the leader's epoch is accepted"),
             Event::SyncChosen { learner, kind, from, to } => {
-                metrics.sync_chosen(*kind);
                 info!(%learner, kind = kind.name(), %from, %to, "a learner is brought up to date");
             }
             Event::SyncBegun { kind, zxid } => {

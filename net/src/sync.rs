@@ -1,4 +1,4 @@
-//! The locks and atomics under [`crate::gate`], [`crate::seat`] and [`crate::client::outbuf`]: real ones, or loom's.
+//! The locks and atomics under [`crate::gate`], [`crate::seat`], [`crate::client::outbuf`] and [`crate::peer::outgoing`]: real ones, or loom's.
 
 #[cfg(feature = "loom")]
 mod kind {

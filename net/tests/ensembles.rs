@@ -2,6 +2,7 @@
 
 mod served;
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 
 use bytes::Bytes;
@@ -188,4 +189,49 @@ fn words_tell_of_the_ensemble_as_java_does() {
         dump.starts_with("SessionTracker dump:\nGlobal Sessions(1):\n0x") && dump.contains("\t30000ms\n"),
         "{dump}"
     );
+}
+
+#[test]
+fn latencies_and_queues_are_told_under_java_s_names() {
+    let (servers, leader) = three();
+    let follower = leader % 3 + 1;
+    let mut client = servers.client(follower);
+    client.ask(create("/a", b""));
+    (0..20).for_each(|_| assert_eq!(client.ask(set("/a", b"x")).header.err, 0));
+    let (led, follows) = (servers.server(leader), servers.server(follower));
+    // The session, the znode and what was set.
+    let txns = 22.0;
+    until("all is applied at the leader", || led.mntr("cnt_propagation_latency") >= txns);
+    assert_eq!([led.mntr("cnt_quorum_ack_latency"), led.mntr("cnt_proposal_latency")], [txns, 0.0]);
+    for name in ["propagation_latency", "proposal_latency", "commit_propagation_latency"] {
+        assert_eq!(follows.mntr(&format!("cnt_{name}")), txns, "{name}");
+    }
+    // One clock for all.
+    assert!(follows.mntr("max_propagation_latency") < 30_000.0);
+    assert_eq!([follows.mntr("cnt_follower_sync_time"), led.mntr("cnt_follower_sync_time")], [1.0, 0.0]);
+    assert_eq!([led.mntr("cnt_inflight_diff_count"), led.mntr("cnt_inflight_snap_count")], [2.0, 0.0]);
+    assert!(led.mntr("max_inflight_diff_count") >= 1.0 && follows.mntr("cnt_inflight_diff_count") == 0.0);
+    for learner in (1..=3).filter(|n| *n != leader) {
+        // A proposal and a commit at least, which may be written together.
+        let sizes = format!("{learner}_learner_handler_qp_size");
+        assert!(led.mntr(&format!("cnt_{sizes}")) >= txns && led.mntr(&format!("sum_{sizes}")) >= 2.0 * txns);
+        assert!(led.mntr(&format!("p99_{learner}_learner_handler_qp_time_ms")) < 30_000.0);
+    }
+    let java: HashSet<&str> = include_str!("java_mntr_names.txt").lines().collect();
+    // What a leader of an ensemble has besides, of 3.8.0; and 3.5's, which monitoring still asks for.
+    let leaders =
+        ["leader_uptime", "learners", "synced_followers", "synced_non_voting_followers", "synced_observers"];
+    let leaders = leaders.iter().chain(&["pending_syncs", "last_proposal_size", "min_proposal_size"]);
+    let leaders =
+        leaders.chain(&["max_proposal_size", "fsync_threshold_exceed_count", "peer_state", "quorum_size"]);
+    let leaders: HashSet<String> = leaders.map(|name| format!("zk_{name}")).collect();
+    let of_learner = |name: &str| {
+        let mut parts = name.splitn(4, '_').skip(2);
+        let sid = parts.next().is_some_and(|sid| sid.parse::<u8>().is_ok());
+        sid && parts.next().is_some_and(|rest| rest.starts_with("learner_handler_qp_"))
+    };
+    for name in keys(&led.word(b"mntr")) {
+        let known = java.contains(&*name) || leaders.contains(&name) || of_learner(&name);
+        assert!(known, "{name} is no name of Java's");
+    }
 }

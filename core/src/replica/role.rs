@@ -78,6 +78,8 @@ pub struct LearnerStanding {
     pub role: LearnerRole,
     /// Whether it serves clients and has shown life within `syncLimit`.
     pub synced: bool,
+    /// How it is being brought up to date; `None` before and after.
+    pub syncs_by: Option<SyncKind>,
 }
 
 /// What a server is to its leader.

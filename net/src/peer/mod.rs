@@ -6,6 +6,7 @@ mod complaints;
 mod dial;
 mod election_link;
 pub mod metrics;
+pub mod outgoing;
 mod ports;
 pub(crate) mod quorum_link;
 
@@ -34,6 +35,7 @@ use crate::client::socket;
 use crate::pace::Complaints;
 use crate::shared::Shared;
 use complaints::{About, Port};
+use outgoing::Waits;
 use quorum_link::{QuorumLink, Task};
 
 /// What the shim needs to know of the ensemble.
@@ -148,6 +150,14 @@ impl Peers {
     /// A link of the quorum port.
     pub(crate) fn quorum_link(&self, link: LinkId) -> Option<Arc<QuorumLink>> {
         self.quorum.lock().get(&link).cloned()
+    }
+
+    /// How packets to those who dialled us waited, by who they are.
+    pub(crate) fn waits(&self) -> BTreeMap<Sid, Waits> {
+        let quorum = self.quorum.lock();
+        let learners = quorum.iter().filter(|(id, _)| matches!(id, LinkId::Accepted(_)));
+        // Of two links the newer counts: numbers grow.
+        learners.filter_map(|(_, link)| Some((link.sid()?, link.waits()))).collect()
     }
 
     fn forget_quorum(&self, link: LinkId) {

@@ -7,24 +7,19 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use parking_lot::Mutex;
 use tracing::{info, warn};
 use zk_core::ids::{LinkId, Sid};
 use zk_core::input::{Input, LinkEvent};
-use zk_core::peer::quorum_link::{Arrival, QuorumReader, SnapshotStream};
+use zk_core::peer::quorum_link::{Arrival, QuorumReader};
 use zk_core::tree::TreeView;
 use zk_core::wire::quorum::QuorumPacket;
 
 use super::complaints::{About, Port};
-use crate::client::outbuf::{Flushed, Outbuf, Wire};
+use super::outgoing::{CHUNK, Outgoing, Socket, Streamed, Waits, Wants};
 use crate::client::socket::{ReadHalf, WriteHalf};
 use crate::shared::Shared;
 
-/// Bytes handed to the socket at once, and of a snapshot made at a time.
-const CHUNK: usize = 64 << 10;
-/// A buffer larger than this is given back to the allocator.
-const KEPT_BUFFER: usize = 256 << 10;
 /// Bytes asked of the socket at once.
 const READ: usize = 64 << 10;
 
@@ -34,8 +29,7 @@ pub(crate) struct QuorumLink {
     id: LinkId,
     /// Where the other side is, for messages.
     pub(super) peer: String,
-    queue: Mutex<Queue>,
-    out: Outbuf,
+    outgoing: Outgoing,
     socket: WriteHalf,
     task: Mutex<Option<Waker>>,
     rung: AtomicBool,
@@ -48,32 +42,13 @@ pub(crate) struct QuorumLink {
     pub(super) greeted: AtomicBool,
 }
 
-/// What is to be sent.
-#[derive(Debug, Default)]
-struct Queue {
-    bytes: BytesMut,
-    /// Comes behind `bytes`.
-    snapshot: Option<Snapshot>,
-    /// Comes behind the snapshot.
-    behind: BytesMut,
-}
-
-/// A snapshot on its way.
-#[derive(Debug)]
-struct Snapshot {
-    stream: SnapshotStream,
-    /// Its last piece is made.
-    made: bool,
-}
-
 impl QuorumLink {
     /// `sid`: who is at the other end, if that is known.
     pub(super) fn new(id: LinkId, peer: String, sid: Option<Sid>, socket: WriteHalf) -> Self {
         Self {
             id,
             peer,
-            queue: Mutex::default(),
-            out: Outbuf::new(),
+            outgoing: Outgoing::new(),
             socket,
             task: Mutex::new(None),
             rung: AtomicBool::new(false),
@@ -91,39 +66,28 @@ impl QuorumLink {
 
     /// Queues a packet; somebody has to [`flush`](Self::flush).
     pub(crate) fn put(&self, packet: &QuorumPacket) {
-        let mut queue = self.queue.lock();
-        let Queue { bytes, snapshot, behind } = &mut *queue;
-        packet.encode(if snapshot.is_some() { behind } else { bytes });
+        self.outgoing.put(packet);
     }
 
     /// Queues SNAP and the view.
     pub(crate) fn put_view(&self, view: &TreeView) {
-        let mut queue = self.queue.lock();
-        assert!(queue.snapshot.is_none(), "invariant: a learner is sent one snapshot at a time");
-        QuorumPacket::Snap { zxid: view.last_zxid() }.encode(&mut queue.bytes);
-        queue.snapshot = Some(Snapshot { stream: SnapshotStream::new(view), made: false });
-        drop(queue);
+        self.outgoing.put_view(view);
         self.ring();
     }
 
     /// Writes what there is, up to a snapshot.
     pub(crate) fn flush(&self) {
-        let flushed = self.out.flush(self);
-        self.after_writing(flushed);
+        self.after_writing(self.outgoing.flush(&self.socket));
     }
 
     fn resume(&self) {
-        let flushed = self.out.resume(self);
-        self.after_writing(flushed);
+        self.after_writing(self.outgoing.resume(&self.socket));
     }
 
-    fn after_writing(&self, flushed: io::Result<Flushed>) {
-        match flushed {
-            // The next piece of the snapshot is for the task to make, whoever wrote the last one.
-            Ok(Flushed::All) if self.queue.lock().snapshot.is_some() => self.ring(),
-            Ok(Flushed::All | Flushed::ByAnother) => {}
-            // The task has to wait for room.
-            Ok(Flushed::Blocked) => self.ring(),
+    fn after_writing(&self, wants: io::Result<Wants>) {
+        match wants {
+            Ok(Wants::Nothing) => {}
+            Ok(Wants::Task) => self.ring(),
             Err(_) => self.cut(),
         }
     }
@@ -155,65 +119,18 @@ impl QuorumLink {
 
     /// True if all that was to be sent is with the socket.
     pub(crate) fn is_empty(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.bytes.is_empty() && queue.snapshot.is_none() && !self.out.is_blocked()
+        self.outgoing.is_empty()
     }
 
-    /// Makes the next piece of a snapshot if everything before it has been written.
-    fn stream(&self) -> Streamed {
-        let mut queue = self.queue.lock();
-        let Queue { bytes, snapshot, behind } = &mut *queue;
-        if !bytes.is_empty() || self.out.is_blocked() {
-            return Streamed::Nothing;
-        }
-        match snapshot {
-            None => Streamed::Nothing,
-            Some(Snapshot { made: true, .. }) => {
-                *snapshot = None;
-                *bytes = std::mem::take(behind);
-                Streamed::All
-            }
-            Some(Snapshot { stream, made }) => {
-                *made = stream.next(CHUNK, bytes);
-                Streamed::Piece
-            }
-        }
+    /// How packets waited to be sent.
+    pub(super) fn waits(&self) -> Waits {
+        self.outgoing.waits()
     }
 }
 
-/// What came of [`QuorumLink::stream`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Streamed {
-    /// There is no snapshot, or what is before it has not left yet.
-    Nothing,
-    /// More follows.
-    Piece,
-    /// All of it is with the socket.
-    All,
-}
-
-impl Wire for QuorumLink {
-    fn take(&self) -> BytesMut {
-        let mut queue = self.queue.lock();
-        if queue.bytes.len() > CHUNK {
-            return queue.bytes.split_to(CHUNK);
-        }
-        std::mem::take(&mut queue.bytes)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.try_write(bytes)
-    }
-
-    fn recycle(&self, mut buffer: BytesMut) {
-        if buffer.capacity() == 0 || buffer.capacity() > KEPT_BUFFER {
-            return;
-        }
-        buffer.clear();
-        let mut queue = self.queue.lock();
-        if queue.bytes.capacity() == 0 {
-            queue.bytes = buffer;
-        }
+impl Socket for WriteHalf {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
     }
 }
 
@@ -303,7 +220,7 @@ impl Task {
         if link.rung.swap(false, Ordering::AcqRel) {
             return Poll::Ready(Next::Rung);
         }
-        if link.out.is_blocked() && self.socket.poll_room(cx).is_ready() {
+        if link.outgoing.is_blocked() && self.socket.poll_room(cx).is_ready() {
             return Poll::Ready(Next::Room);
         }
         if let Poll::Ready(read) = self.socket.poll_read(cx, self.reader.buffer_mut(), READ) {
@@ -357,7 +274,7 @@ impl Task {
 
     /// Sends the next piece of a snapshot. The next one follows when the task comes by again, after others had their turn.
     fn stream(&mut self) {
-        let streamed = self.link.stream();
+        let streamed = self.link.outgoing.stream(CHUNK);
         if streamed == Streamed::Nothing {
             return;
         }

@@ -474,7 +474,8 @@ impl Leading {
                 (Stream::Proposals, false) => LearnerRole::NonVotingFollower,
             };
             let synced = learner.stage() == Stage::Live && learner.counts_at(self.tick);
-            Some(LearnerStanding { sid: who.sid, role: kind, synced })
+            let syncs_by = learner.syncs_by();
+            Some(LearnerStanding { sid: who.sid, role: kind, synced, syncs_by })
         });
         known.collect()
     }

@@ -15,6 +15,9 @@ use crate::gate::Entry;
 use crate::metrics::Summary;
 use crate::shared::Shared;
 
+/// Of which a printed millisecond has so many.
+const MICROSECONDS: u64 = 1000;
+
 pub(super) fn mntr(shared: &Shared) -> String {
     let mut out = Lines(String::new());
     out.put("version", &shared.facts.version);
@@ -52,7 +55,21 @@ fn put_ensemble(shared: &Shared, role: RoleKind, out: &mut Lines) {
     let election = metrics.election.lock().clone();
     out.put_summary("election_time", &election.took, 1);
     out.put_summary("unavailable_time", &metrics.unavailable.lock().clone(), 1);
+    out.put_summary("follower_sync_time", &election.follower_syncs, 1);
+    out.put_summary("observer_sync_time", &election.observer_syncs, 1);
+    let in_flight = metrics.in_flight.lock().clone();
+    out.put_summary("inflight_diff_count", &in_flight.diffs, 1);
+    out.put_summary("inflight_snap_count", &in_flight.snaps, 1);
+    let latencies = metrics.latencies.lock().clone();
+    out.put_summary("quorum_ack_latency", &latencies.quorum_ack, 1);
+    out.put_summary("proposal_latency", &latencies.proposal, 1);
+    out.put_summary("commit_propagation_latency", &latencies.commit, 1);
+    out.put_summary("propagation_latency", &latencies.propagation, 1);
     if role == RoleKind::Leading {
+        for (sid, waits) in shared.peers().waits() {
+            out.put_summary(&format!("{sid}_learner_handler_qp_size"), &waits.sizes, 1);
+            out.put_summary(&format!("{sid}_learner_handler_qp_time_ms"), &waits.times, MICROSECONDS);
+        }
         let since = election.serves_since.map_or(0, |since| shared.clock.mono().since(since));
         out.put("leader_uptime", since / 1_000_000);
         put_learners(shared, out);
@@ -121,7 +138,6 @@ fn put_counters(shared: &Shared, out: &mut Lines) {
 }
 
 fn put_summaries(shared: &Shared, out: &mut Lines) {
-    const MICROSECONDS: u64 = 1000;
     let rare = shared.metrics.rare.lock().clone();
     out.put_summary("fsynctime", &rare.fsync, MICROSECONDS);
     out.put_summary("sync_processor_batch_size", &rare.batch, 1);
