@@ -82,6 +82,7 @@ pub(super) fn mark(event: &Event, trace: &mut Trace) {
             Leave::LeaderSilent => "leader-silent",
             Leave::EpochBehind => "leader-of-an-old-epoch",
             Leave::CannotTruncate => "cannot-truncate",
+            Leave::EpochOutdone { .. } => "epoch-outdone",
             _ => "peer-fault",
         }),
         Event::LearnerLost { .. } => trace.mark("learner-lost"),
