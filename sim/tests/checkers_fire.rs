@@ -15,9 +15,11 @@ use zk_core::wire::records::Acl;
 use zk_core::wire::reply::Reply;
 use zk_core::wire::request::{MultiOp, Request};
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnDigest, TxnHeader};
+use zk_sim::client::Client;
 use zk_sim::oracle::{ClientId, Commits, Histories, Invariant, Ledger, Seen, Violation, event};
 use zk_sim::run::{Options, Runner, Verdict, run};
 use zk_sim::scenario::Scenario;
+use zk_sim::workload::Workload;
 
 const SESSION: SessionId = SessionId(0x0100_0000_0000_0001);
 const CLIENT: ClientId = ClientId(0);
@@ -204,6 +206,58 @@ fn i22_a_multi_is_applied_in_part() {
     breaks(Invariant::I22, story.commit(xid, TxnBody::Multi(vec![create_body("/a", 1)])));
 }
 
+/// A txn that lay on a disk before the run began: nobody is asked whether it was asked for.
+fn given(story: &mut Story, session: SessionId, body: TxnBody) -> Result<bool, Violation> {
+    let mut txn = story.txn(1, TxnBody::Error { err: -101 });
+    (txn.header.session, txn.header.kind, txn.body) = (session, body.kind(), body);
+    story.commits.give(txn.header.zxid);
+    story.commits.commit(&Arc::new(txn))
+}
+
+#[test]
+fn i21_a_txn_contradicts_the_state_before_it() {
+    let gone = TxnBody::Delete { path: "/none".into() };
+    breaks(Invariant::I21, given(&mut Story::new(), SESSION, gone));
+}
+
+#[test]
+fn i27_an_ephemeral_belongs_to_a_session_that_does_not_live() {
+    let ephemeral = || {
+        let TxnBody::Create(create) = create_body("/e", 1) else { unreachable!("it is one") };
+        TxnBody::Create(CreateTxn { ephemeral: true, ..create })
+    };
+    breaks(Invariant::I27, given(&mut Story::new(), SessionId(7), ephemeral()));
+    let mut story = Story::new();
+    story.commit(0, TxnBody::CloseSession { paths: Some(vec![]) }).unwrap();
+    breaks(Invariant::I27, given(&mut story, SESSION, TxnBody::Multi(vec![ephemeral()])));
+    given(&mut Story::new(), SESSION, ephemeral()).expect("its session lives");
+}
+
+#[test]
+fn i28_a_closed_session_goes_on() {
+    let mut story = Story::new();
+    story.commit(0, TxnBody::CloseSession { paths: Some(vec![]) }).unwrap();
+    breaks(Invariant::I28, story.commits.check_attached(SESSION, Zxid(2)));
+    story.commits.check_attached(SESSION, Zxid(1)).expect("this server does not know it yet");
+}
+
+#[test]
+fn i30_a_session_that_nobody_holds_does_not_expire_in_time() {
+    let orphaned = |rate: &str| {
+        let text = format!("{LOAD}[cluster.node.1]\nclock_rate = \"{rate}\"\n");
+        let mut runner = Runner::new(&Scenario::parse(&text).unwrap(), 1, Options::default()).unwrap();
+        runner.phase_one().unwrap();
+        let (world, seat) = (&runner.world, &runner.world.seats[0].client);
+        assert!(seat.session().is_some());
+        let (entity, servers, now) = (seat.entity, 1, world.now);
+        let workload = Arc::new(Workload::default());
+        runner.world.seats[0].client = Client::new(entity, workload, servers, now, &mut runner.world.dice);
+        runner.phase_two()
+    };
+    assert_eq!(orphaned("0.1").expect_err("its clock is too slow").kind(), "I30");
+    orphaned("1").expect("it expires");
+}
+
 #[test]
 fn i25_a_session_id_is_given_out_twice() {
     breaks(Invariant::I25, Story::new().commit(0, TxnBody::CreateSession { timeout_ms: 4_000 }));
@@ -263,7 +317,16 @@ fn i34_something_is_acknowledged_that_was_not_committed_or_not_so() {
     let mut story = Story::new();
     let xid = story.ask(Request::Create(create_request("/a")));
     story.commit(xid, create_body("/a", 1)).unwrap();
-    breaks(Invariant::I34, story.reply(xid, 2, -110, None));
+    let reply = Some(Reply::Create(CreateResponse { path: "/b".into() }));
+    breaks(Invariant::I34, story.reply(xid, 2, 0, reply));
+}
+
+#[test]
+fn i38_a_write_is_refused_that_took_effect() {
+    let mut story = Story::new();
+    let xid = story.ask(Request::Create(create_request("/a")));
+    story.commit(xid, create_body("/a", 1)).unwrap();
+    breaks(Invariant::I38, story.reply(xid, 2, -110, None));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The order of all commits, judged as it grows: who asked, what it should have become, what it did (I03, I20, I22, I25-I27).
+//! The order of all commits, judged as it grows: who asked, what it should have become, what it did (I03, I20-I22, I25-I28).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -260,6 +260,12 @@ impl Commits {
                 format!("{zxid} closes {}, and leaves {left:?}", txn.header.session)
             })?;
         }
+        if is_ephemeral(&txn.body) {
+            let owner = self.states.session(txn.header.session);
+            ensure(owner.is_some_and(|life| life.closed.is_none()), Invariant::I27, || {
+                format!("{zxid} makes an ephemeral of {}, whose life is {owner:?}", txn.header.session)
+            })?;
+        }
         let contradicts = match (&txn.body, result) {
             (TxnBody::Error { .. }, _) => false,
             (TxnBody::Multi(entries), TxnResult::Multi(results)) => {
@@ -274,6 +280,15 @@ impl Commits {
         let Some(digest) = txn.digest else { return Ok(()) };
         ensure(digest.digest as u64 == self.states.digest(), Invariant::I20, || {
             format!("{zxid} says digest {:#x}, the model has {:#x}", digest.digest, self.states.digest())
+        })
+    }
+
+    /// I28: a server whose state is that of `applied` lets a client go on with a session.
+    pub fn check_attached(&self, session: SessionId, applied: Zxid) -> Result<(), Violation> {
+        let closed = self.states.session(session).and_then(|life| life.closed);
+        let gone = closed.filter(|closed| *closed <= applied);
+        ensure(gone.is_none(), Invariant::I28, || {
+            format!("{session} is re-attached at {applied}, and was closed at {closed:?}")
         })
     }
 
@@ -338,6 +353,14 @@ impl Commits {
             ));
         }
         Ok(())
+    }
+}
+
+fn is_ephemeral(body: &TxnBody) -> bool {
+    match body {
+        TxnBody::Create(create) => create.ephemeral,
+        TxnBody::Multi(entries) => entries.iter().any(is_ephemeral),
+        _ => false,
     }
 }
 

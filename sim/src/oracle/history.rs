@@ -212,7 +212,9 @@ impl History {
             })?;
             let expected = of_outcome(request, &outcome.result);
             *done = (*done).max(zxid);
-            return ensure(answer == expected, Invariant::I34, || {
+            let is_denied = answer.0 != 0 && expected.0 == 0;
+            let invariant = if is_denied { Invariant::I38 } else { Invariant::I34 };
+            return ensure(answer == expected, invariant, || {
                 format!("{}: {request:?} should be answered {expected:?}, and is {answer:?}", who())
             });
         }
