@@ -1,6 +1,7 @@
 //! A checker that was never seen to fail is not trusted: for each invariant across servers, a conversation that breaks it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use zk_core::action::{Action, Commit, DiskCommand, HangReason, LogRecord};
@@ -19,7 +20,7 @@ use zk_core::time::{Mono, WallMs};
 use zk_core::tree::{ApplyMode, Tree};
 use zk_core::wire::quorum::{ForwardedRequest, LearnerInfo, PROTOCOL_VERSION, QuorumPacket, Touch};
 use zk_core::wire::txn::{Txn, TxnBody, TxnHeader};
-use zk_sim::oracle::{Destroyed, Ensemble, Invariant, Violation};
+use zk_sim::oracle::{Destroyed, Ensemble, Invariant, Limits, Load, Violation};
 
 fn membership(servers: &[i64]) -> Arc<Membership> {
     let lines: Vec<_> = servers.iter().map(|n| format!("server.{n}=h{n}:1:2:participant")).collect();
@@ -46,6 +47,7 @@ fn record(zxid: Zxid) -> LogRecord {
 struct Scene {
     oracle: Ensemble,
     token: u64,
+    now: Mono,
 }
 
 type Judged = Result<(), Violation>;
@@ -54,7 +56,7 @@ impl Scene {
     fn new() -> Self {
         let nodes = [1, 2, 3].map(|node| (node, Sid(i64::from(node))));
         let oracle = Ensemble::new(membership(&[1, 2, 3]).quorums().clone(), nodes);
-        let mut scene = Self { oracle, token: 0 };
+        let mut scene = Self { oracle, token: 0, now: Mono(0) };
         for node in 1..=3 {
             scene.oracle.booted(node, Zxid::ZERO, Some(Epochs::default())).unwrap();
         }
@@ -75,7 +77,7 @@ impl Scene {
 
     fn arrive(&mut self, node: u32, from: u32, packet: QuorumPacket) -> Judged {
         let event = LinkEvent::Packet(packet);
-        self.oracle.input(node, Some(from), &Input::Link { link: LINK, event })
+        self.oracle.input(node, Some(from), self.now, &Input::Link { link: LINK, event })
     }
 
     fn say(&mut self, from: u32, to: u32, packet: QuorumPacket) -> Judged {
@@ -95,7 +97,7 @@ impl Scene {
     }
 
     fn sync(&mut self, node: u32) -> Judged {
-        self.oracle.input(node, None, &Input::Durable(Token(self.token)))
+        self.oracle.input(node, None, self.now, &Input::Durable(Token(self.token)))
     }
 
     fn set(&mut self, node: u32, which: EpochKind, epoch: u32) -> Judged {
@@ -346,7 +348,7 @@ impl Voter {
         let said = Notification { state, vote, round, version: 2, config: None };
         let link = links::LinkId::Accepted(1);
         let input = PortInput::Notification { link, notification: said.clone() };
-        scene.oracle.input(self.node, Some(from), &Input::Election(input)).unwrap();
+        scene.oracle.input(self.node, Some(from), Mono(0), &Input::Election(input)).unwrap();
         self.election.on_notification(Mono(0), Sid(i64::from(from)), said, &mut Vec::new());
     }
 
@@ -556,6 +558,84 @@ fn a_wiped_server_that_is_synchronised_again_ends_the_doubt() {
     assert!(scene.oracle.is_in_doubt(), "it may have accepted the epoch of anybody");
     scene.set(2, EpochKind::Current, 1).unwrap();
     assert!(!scene.oracle.is_in_doubt());
+}
+
+const SESSION: SessionId = SessionId(0x0200_0000_0000_0001);
+
+/// A session with this timeout is asked for at node 2, and opened by node 1, which leads.
+fn open(scene: &mut Scene, timeout_ms: i32) {
+    let body = TxnBody::CreateSession { timeout_ms };
+    let header = TxnHeader { session: SESSION, cxid: 0, zxid: z(1, 1), time: WallMs(0), kind: body.kind() };
+    let bytes = Txn { header, body, digest: None }.to_bytes();
+    scene
+        .order(1, |token| DiskCommand::Append { token, records: vec![LogRecord { zxid: z(1, 1), bytes }] })
+        .unwrap();
+}
+
+#[test]
+fn i29_a_session_expires_though_its_client_was_heard() {
+    let ms = |ms: u64| Mono(ms * 1_000_000);
+    let touched = |timeout_ms| vec![Touch { session: SESSION, timeout_ms }];
+    let expire = |scene: &mut Scene, at| {
+        scene.now = at;
+        scene.oracle.input(1, None, at, &Input::Tick).unwrap();
+        scene.event(1, Event::SessionExpiring { session: SESSION })
+    };
+    let mut scene = Scene::epoch_1();
+    open(&mut scene, 4_000);
+    breaks(Invariant::I29, expire(&mut scene.clone(), ms(3_999)));
+    expire(&mut scene.clone(), ms(4_000)).unwrap();
+    // By a learner's report; with a timeout that the client has asked for since.
+    scene.now = ms(3_000);
+    scene.arrive(1, 2, QuorumPacket::PingReply { zxid: z(1, 1), touches: touched(6_000) }).unwrap();
+    breaks(Invariant::I29, expire(&mut scene.clone(), ms(8_999)));
+    expire(&mut scene.clone(), ms(9_000)).unwrap();
+    // By a request that a learner passes on, and by one of its own client.
+    let request = ForwardedRequest { session: SESSION, cxid: 1, op: 4, body: Bytes::new(), auth: None };
+    scene.now = ms(8_000);
+    scene.arrive(1, 2, QuorumPacket::Request(request)).unwrap();
+    breaks(Invariant::I29, expire(&mut scene.clone(), ms(13_999)));
+    scene.oracle.input(1, None, ms(13_000), &Input::Touched(touched(6_000))).unwrap();
+    breaks(Invariant::I29, expire(&mut scene.clone(), ms(18_999)));
+    // A client comes to another server with it.
+    scene.now = ms(18_000);
+    let touch = Touch { session: SESSION, timeout_ms: 2_000 };
+    scene.arrive(1, 3, QuorumPacket::Revalidate { touch }).unwrap();
+    scene.send(1, QuorumPacket::Revalidated { session: SESSION, valid: true }).unwrap();
+    breaks(Invariant::I29, expire(&mut scene.clone(), ms(19_999)));
+    expire(&mut scene, ms(20_000)).unwrap();
+}
+
+#[test]
+fn i29_a_learner_keeps_what_it_has_heard_of_a_client_to_itself() {
+    let heard = Input::Touched(vec![Touch { session: SESSION, timeout_ms: 4_000 }]);
+    let answer = |touches| QuorumPacket::PingReply { zxid: z(1, 1), touches };
+    let mut scene = Scene::epoch_1();
+    scene.oracle.input(2, None, Mono(0), &heard).unwrap();
+    breaks(Invariant::I29, scene.clone().send(2, answer(vec![])));
+    scene.send(2, answer(vec![Touch { session: SESSION, timeout_ms: 4_000 }])).unwrap();
+    scene.send(2, answer(vec![])).unwrap();
+}
+
+#[test]
+fn i40_a_server_holds_more_than_it_may() {
+    let alone = Duration::from_secs(3);
+    let limits = Limits { requests: 3, election_links: 4, quorum_links: 2, queued: 100, alone };
+    let most =
+        Load { requests: 3, election_links: 4, quorum_links: 2, queued: 100, alone, is_overdue: false };
+    let mut scene = Scene::epoch_1();
+    scene.oracle = scene.oracle.within(limits);
+    scene.oracle.carries(1, &most).unwrap();
+    for more in [
+        Load { requests: 4, ..most },
+        Load { election_links: 5, ..most },
+        Load { quorum_links: 3, ..most },
+        Load { queued: 101, ..most },
+        Load { alone: alone + Duration::from_nanos(1), ..most },
+        Load { is_overdue: true, ..most },
+    ] {
+        breaks(Invariant::I40, scene.oracle.carries(1, &more));
+    }
 }
 
 #[test]

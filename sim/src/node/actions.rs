@@ -9,6 +9,7 @@ use zk_core::front::{self, Connections, Intake};
 use zk_core::ids::{ConnId, SessionId};
 use zk_core::input::{AdminCommand, Input};
 use zk_core::replica::{ClientService, Standing};
+use zk_core::time::Mono;
 use zk_core::wire::txn::Txn;
 
 use super::{Context, Effect, Job, Node, NodeEvent, Stop};
@@ -24,8 +25,8 @@ impl Node {
             return Ok(());
         }
         while let Some(input) = self.server().inputs.pop_front() {
-            self.show_input(&input, cx)?;
             let now = self.clock.now(cx.at);
+            self.show_input(now.mono, &input, cx)?;
             let server = self.server();
             let mut out = std::mem::take(&mut server.outbox);
             server.replica.step(now, input, &server.tree, &mut out);
@@ -55,7 +56,7 @@ impl Node {
     }
 
     /// The oracle sees what goes into the replica of a member.
-    fn show_input(&self, input: &Input, cx: &mut Context<'_>) -> Result<(), Violation> {
+    fn show_input(&self, now: Mono, input: &Input, cx: &mut Context<'_>) -> Result<(), Violation> {
         let Some(ensemble) = &mut *cx.ensemble else { return Ok(()) };
         let name = match input {
             Input::Link { link, .. } => Some(Name::Quorum(*link)),
@@ -65,7 +66,7 @@ impl Node {
             _ => None,
         };
         let peer = name.and_then(|name| cx.wires.peer(self.id, name));
-        ensemble.input(self.id, peer, input)
+        ensemble.input(self.id, peer, now, input)
     }
 
     /// And what has come of it.
@@ -239,15 +240,11 @@ impl Node {
     /// I28: a session that is closed at this server's own state is never accepted again.
     fn check_attached(&mut self, session: SessionId, cx: &Context<'_>) -> Result<(), Stop> {
         let applied = self.server().tree.last_zxid();
-        let life = cx.commits.states().session(session);
-        let closed = life.and_then(|life| life.closed).filter(|closed| *closed <= applied);
-        match closed {
-            Some(closed) => {
-                let what = format!("node {} re-attaches {session}, closed at {closed}", self.id);
-                Err(Violation { invariant: Invariant::I28, what }.into())
-            }
-            None => Ok(()),
-        }
+        let named = |violation: Violation| {
+            let what = format!("node {}: {}", self.id, violation.what);
+            Stop::Violation(Violation { what, ..violation })
+        };
+        cx.commits.check_attached(session, applied).map_err(named)
     }
 
     /// Its standing changed. Who has no leader serves nobody.
@@ -282,15 +279,17 @@ impl Node {
         Ok(())
     }
 
-    /// I29: nobody expires who was heard within the timeout. A leader hears of its followers' clients by and by.
+    /// I29: nobody expires who was heard within the timeout. What a leader hears of clients of other servers is judged by
+    /// [`crate::oracle::Ensemble`]; of its own, here.
     fn check_expiry(&mut self, session: SessionId, cx: &mut Context<'_>) -> Result<(), Stop> {
         cx.trace.mark("session-expired");
-        if self.is_member() {
-            return Ok(());
-        }
-        let now = self.clock.now(cx.at).mono;
+        let (now, is_member) = (self.clock.now(cx.at).mono, self.is_member());
         let server = self.server();
-        let heard = server.heard.remove(&session).unwrap_or(server.started);
+        let heard = match server.heard.remove(&session) {
+            Some(heard) => heard,
+            None if is_member => return Ok(()),
+            None => server.started,
+        };
         let info = server.replica.sessions().into_iter().find(|info| info.session == session);
         let timeout_ms = info.map_or(0, |info| info.timeout_ms as u64);
         if now.since(heard) < timeout_ms * 1_000_000 {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use zk_core::action::HangReason;
@@ -12,11 +13,13 @@ use zk_core::ids::{LinkId, Sid, Zxid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::peer::election_link::{ElectionReader, Said, put_hello, put_notification};
 use zk_core::peer::quorum_link::{self, QuorumReader, SnapshotStream};
+use zk_core::time::Mono;
 use zk_core::tree::TreeView;
 use zk_core::wire::quorum::{QuorumPacket, Sender};
 
 use super::{Context, Effect, Node, NodeEvent, Stop};
 use crate::network::Arrival;
+use crate::oracle::{Load, Violation};
 use crate::wires::{Command, Name};
 
 /// One end of a connection.
@@ -28,6 +31,10 @@ pub(super) struct Link {
     sending: Option<Sending>,
     /// The last zxid that was acknowledged on it.
     acked: Zxid,
+    /// A learner was told on it to serve.
+    is_live: bool,
+    /// Since when nobody is at its other end, as far as was looked.
+    alone_since: Option<Mono>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +86,7 @@ impl Node {
                 Reader::Quorum(Box::new(reader))
             }
         };
-        Link { reader, is_up: false, sending: None, acked: Zxid::ZERO }
+        Link { reader, is_up: false, sending: None, acked: Zxid::ZERO, is_live: false, alone_since: None }
     }
 
     /// Something arrived on a connection.
@@ -215,6 +222,7 @@ impl Node {
         let name = Name::Quorum(link);
         let server = self.server();
         let Some(link) = server.links.get_mut(&name) else { return };
+        link.is_live |= matches!(packet, QuorumPacket::UpToDate);
         packet.encode(&mut server.unsent);
         let bytes = server.unsent.split().freeze();
         match &mut link.sending {
@@ -259,6 +267,33 @@ impl Node {
         }
         self.boundary()?;
         self.input(Input::Link { link: id, event: LinkEvent::SnapshotMoved }, cx)
+    }
+
+    /// The oracle sees what this server holds.
+    pub(super) fn weigh(&mut self, cx: &mut Context<'_>) -> Result<(), Violation> {
+        let (node, now, leads) = (self.id, self.clock.now(cx.at).mono, self.leads());
+        let (Some(ensemble), Some(server)) = (&mut *cx.ensemble, &mut self.server) else { return Ok(()) };
+        let mut load = Load {
+            requests: if leads { 0 } else { server.replica.outstanding() },
+            is_overdue: server.replica.deadline().is_some_and(|deadline| deadline <= now),
+            ..Load::default()
+        };
+        for (name, link) in &mut server.links {
+            if let Name::Election(_) = name {
+                load.election_links += 1;
+                continue;
+            }
+            load.quorum_links += 1;
+            link.alone_since = cx.wires.is_alone(node, *name).then(|| link.alone_since.unwrap_or(now));
+            let alone = link.alone_since.map_or(0, |since| now.since(since));
+            load.alone = load.alone.max(Duration::from_nanos(alone));
+            if link.is_live {
+                let behind = link.sending.iter().flat_map(|sending| &sending.behind);
+                let behind: usize = behind.map(Bytes::len).sum();
+                load.queued = load.queued.max(cx.wires.in_flight(node, *name) + behind);
+            }
+        }
+        ensemble.carries(node, &load)
     }
 
     pub(super) fn hang(&mut self, link: LinkId, why: &HangReason, cx: &mut Context<'_>) {

@@ -216,7 +216,7 @@ pub struct Server {
     log_reads: VecDeque<(QueryId, Zxid, Zxid, LogShare)>,
     snapshot: Option<SnapshotWriter>,
     armed: Option<Mono>,
-    /// When each session was last heard here; from the start on, all of them are.
+    /// When each session was last heard here; standing alone, from the start on all of them are.
     heard: BTreeMap<SessionId, Mono>,
     started: Mono,
 }
@@ -340,6 +340,7 @@ impl Node {
                 server.armed = None;
                 if server.replica.deadline().is_some_and(|deadline| deadline <= self.clock.now(cx.at).mono) {
                     self.input(Input::Tick, cx)?;
+                    self.weigh(cx)?;
                 }
             }
             NodeEvent::Disk => self.disk_done(cx)?,

@@ -107,6 +107,8 @@ invariants! {
     I37 = "no watch leaks", "watches of connections that are gone are gone";
     /// Honest outcomes.
     I38 = "honest outcomes", "a refused operation has no effect, a lost one has none or one";
+    /// Bounds.
+    I40 = "bounds", "queues and connections stay within their bounds, a deadline that was dealt with is not due, and nobody waits for a process that is gone beyond its time";
     /// Liveness.
     I41 = "liveness", "once faults have ended, the server serves, writes commit and pending work is done within a bound";
     /// Quiet runs.

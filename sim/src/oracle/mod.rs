@@ -14,7 +14,7 @@ mod states;
 mod watches;
 
 pub use commits::{Asking, Commits, Committed};
-pub use ensemble::{Ensemble, Loss as Destroyed};
+pub use ensemble::{Ensemble, Limits, Load, Loss as Destroyed};
 pub use history::{ClientId, Histories, Seen};
 pub use invariant::{Invariant, Violation};
 pub use ledger::Ledger;

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zk_core::address::HostPort;
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::election::ElectionSettings;
-use zk_core::election::links::LinkSettings;
+use zk_core::election::links::{self, LinkSettings};
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
-use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads, SyncsMax};
+use zk_core::replica::{ClientService, Ensemble, LogShare, ReplicaConfig, SyncChoice, SyncReads, SyncsMax};
 
 use super::Draws;
 use crate::node::{Node, Settings};
@@ -143,6 +144,21 @@ impl Members {
         let machines = (1..=self.count).chain(twins.iter().copied()).enumerate();
         let machines = machines.map(|(i, sid)| (i as u32 + 1, Sid(i64::from(sid))));
         oracle::Ensemble::new(self.membership.quorums().clone(), machines)
+    }
+
+    /// What a server may hold: of what has a bound in the core that much, and as much again as comes between two looks at it.
+    pub(super) fn limits(&self, replica: &ReplicaConfig, clients: usize) -> oracle::Limits {
+        let count = self.count as usize;
+        let ensemble = replica.ensemble.as_ref().expect("members have joined it");
+        let ticks = ensemble.init_limit.max(ensemble.sync_limit) + 2;
+        oracle::Limits {
+            // Who opens or closes a session is let in without credit.
+            requests: replica.outstanding_max as usize + clients,
+            election_links: 2 * count + links::UNNAMED_MAX + links::STRANGERS_MAX,
+            quorum_links: 2 * count,
+            queued: 2 * ensemble.backlog_max,
+            alone: Duration::from_millis(u64::from(replica.tick_ms) * u64::from(ticks)),
+        }
     }
 }
 

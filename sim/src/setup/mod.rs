@@ -73,6 +73,11 @@ pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, St
     history::lay_down(&scenario.cluster, &mut world)?;
     links(scenario, &mut world, &mut draws)?;
     add_clients(scenario, &mut world, &mut draws)?;
+    // A probe will come.
+    if let (Some(members), Some(ensemble)) = (&members, world.ensemble.take()) {
+        let limits = members.limits(&settings.replica, world.seats.len() + 1);
+        world.ensemble = Some(ensemble.within(limits));
+    }
     world.dice = Dice::new(seed);
     Ok(world)
 }

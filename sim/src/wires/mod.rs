@@ -499,6 +499,15 @@ impl Wires {
         place.map_or(0, |(id, side)| self.all[id].ends[side.other() as usize].stream.len())
     }
 
+    /// True of a connection that stood, and at whose other end nobody is any more.
+    pub fn is_alone(&self, node: u32, name: Name) -> bool {
+        let place = self.names.get(&(node, name));
+        place.is_some_and(|(id, side)| {
+            let wire = &self.all[id];
+            wire.is_up && !wire.ends[side.other() as usize].open
+        })
+    }
+
     /// The node at the other end of a connection.
     pub fn peer(&self, node: u32, name: Name) -> Option<u32> {
         let (id, side) = self.names.get(&(node, name))?;

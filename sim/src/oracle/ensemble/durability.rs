@@ -120,6 +120,7 @@ impl Ensemble {
                     if self.ancestry.log(last, record)? == Known::New {
                         self.broadcasts(node, record.zxid)?;
                         self.check_owner(node, record)?;
+                        self.begins(node, record);
                     }
                     last = record.zxid;
                 }

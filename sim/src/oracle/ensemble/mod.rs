@@ -1,4 +1,5 @@
-//! [`Ensemble`]: what must hold across servers (simulation brief §7: I01 to I17, I19, I31, and the refinement monitor).
+//! [`Ensemble`]: what must hold across servers (simulation brief §7: I01 to I17, I19, I29, I31, I40, and the refinement
+//! monitor).
 //!
 //! It watches what goes into every replica and what comes out, in that order and before it is carried out, and believes
 //! nothing that a replica says of itself: what is durable it knows from the disk's reports, who voted from the votes, who
@@ -12,6 +13,7 @@
 //! | recovery has ended, before the first action of `Replica::open` | [`Ensemble::booted`], or [`Ensemble::refused`] |
 //! | before every `Replica::step`, and after it (after `Replica::open`, too) | [`Ensemble::input`], [`Ensemble::stepped`] |
 //! | before every action is carried out | [`Ensemble::action`], then [`Ensemble::take_committed`] |
+//! | a deadline has been dealt with | [`Ensemble::carries`] |
 //! | an fsync fails | [`Ensemble::fsync_failed`] |
 //! | a client hears a reply of this zxid | [`Ensemble::replied`] |
 //! | a fault destroys what is durable, or bytes between servers | [`Ensemble::destroyed`], [`Ensemble::garbled`] |
@@ -23,6 +25,8 @@
 mod ancestry;
 mod durability;
 mod elections;
+mod hearing;
+mod limits;
 mod owners;
 mod promises;
 mod refinement;
@@ -39,6 +43,7 @@ use zk_core::ids::{Sid, Zxid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::quorum::Quorums;
 use zk_core::replica::{Replica, RoleKind};
+use zk_core::time::Mono;
 use zk_core::wire::quorum::QuorumPacket;
 use zk_core::wire::txn::Txn;
 
@@ -46,6 +51,8 @@ use super::invariant::Violation;
 use ancestry::Ancestry;
 pub use durability::Loss;
 use durability::Machine;
+use hearing::Timeouts;
+pub use limits::{Limits, Load};
 use refinement::Led;
 
 /// See the module.
@@ -62,6 +69,10 @@ pub struct Ensemble {
     delivered: (u32, Zxid),
     /// Committed, and not taken by the driver yet.
     fresh: Vec<Arc<Txn>>,
+    /// Of all sessions, as they began.
+    timeouts: Timeouts,
+    /// What queues may hold.
+    limits: Limits,
     /// Epochs with the machines that proposed them.
     proposals: BTreeSet<(u32, u32)>,
     /// Leaders that got beyond discovery, by epoch.
@@ -92,6 +103,8 @@ impl Ensemble {
             committed: Zxid::ZERO,
             delivered: (0, Zxid::ZERO),
             fresh: Vec::new(),
+            timeouts: Timeouts::new(),
+            limits: Limits::default(),
             proposals: BTreeSet::new(),
             leaders: BTreeMap::new(),
             led: 0,
@@ -132,8 +145,10 @@ impl Ensemble {
         self.judge(node, judged)
     }
 
-    /// The replica is about to be told this. `peer`: the node at the other end of the link that it concerns.
-    pub fn input(&mut self, node: u32, peer: Option<u32>, input: &Input) -> Result<(), Violation> {
+    /// The replica is about to be told this, at this time of its own clock. `peer`: the node at the other end of the link that
+    /// it concerns.
+    pub fn input(&mut self, node: u32, peer: Option<u32>, now: Mono, input: &Input) -> Result<(), Violation> {
+        self.hears_of_clients(node, now, input);
         let part = &mut self.machine(node).part;
         if part.role == RoleKind::Leading {
             part.owners.told(node, peer, input);
@@ -170,11 +185,11 @@ impl Ensemble {
             Action::Event(event) => self.event(node, event),
             Action::Role(standing) => self.stands(node, standing),
             Action::Send { link, packet } => {
-                self.machine(node).part.owners.moves(action);
+                self.goes_on(node, action);
                 self.sending(node, *link, packet)
             }
             Action::Session { .. } => {
-                self.machine(node).part.owners.moves(action);
+                self.goes_on(node, action);
                 Ok(())
             }
             Action::SendView { link, view } => {

@@ -35,6 +35,7 @@ impl Ensemble {
                 self.healthy(node, packet)?;
                 self.accepted(node, zxid.epoch(), packet)
             }
+            QuorumPacket::PingReply { touches, .. } => self.check_report(node, touches),
             QuorumPacket::Proposal { zxid, .. }
             | QuorumPacket::Trunc { zxid }
             | QuorumPacket::Snap { zxid } => {

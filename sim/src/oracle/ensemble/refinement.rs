@@ -26,6 +26,7 @@ use zk_core::wire::quorum::QuorumPacket;
 
 use super::super::invariant::{Invariant, Violation, ensure};
 use super::Ensemble;
+use super::hearing::Hearing;
 use super::owners::Owners;
 
 /// A server's part in the abstract protocol.
@@ -55,6 +56,7 @@ pub(super) struct Part {
     pub(super) live: BTreeSet<LinkId>,
     /// Leader: who asks for which session.
     pub(super) owners: Owners,
+    pub(super) hearing: Hearing,
 }
 
 impl Default for Part {
@@ -74,6 +76,7 @@ impl Default for Part {
             leader_acks: BTreeSet::new(),
             live: BTreeSet::new(),
             owners: Owners::default(),
+            hearing: Hearing::default(),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Ensemble {
                 let held = machine.applied >= zxid && self.is_committed(zxid);
                 rule(held, "commit", || format!("{zxid}; applied is {}", machine.applied))
             }
+            Event::SessionExpiring { session } => self.check_expiry(node, session),
             Event::RoleLeft { .. } => {
                 let part = &mut self.machine(node).part;
                 part.left = true;
@@ -272,6 +276,8 @@ impl Ensemble {
                 rule(part.epoch.is_some(), "learn", || "without having accepted an epoch".to_owned())
             }
             (Phase::Synchronization, Phase::Broadcast) => {
+                machine.part.hearing.begin();
+                let part = &machine.part;
                 rule(part.established, "establish", || "serves before its epoch is established".to_owned())
             }
             (from, to) => rule(false, "stand", || format!("from {from:?} to {to:?}")),
