@@ -45,9 +45,18 @@ pub(crate) fn check() -> Result<()> {
             faults.push(format!("{package}/Cargo.toml: nothing that is shipped knows the museum"));
         }
     }
+    let page = "ARCHITECTURE.md";
+    let text = fs::read_to_string(root().join(page))?;
+    let missing = named_files(&text).filter(|name| !root().join(name).is_file());
+    faults.extend(missing.map(|name| format!("{page}: there is no {name}")));
     ensure!(faults.is_empty(), "tidy:\n{}", faults.join("\n"));
     println!("=== tidy: {} files", files.len());
     Ok(())
+}
+
+/// Source files that a page names with their whole path.
+fn named_files(page: &str) -> impl Iterator<Item = &str> {
+    page.split('`').skip(1).step_by(2).filter(|name| name.contains("/src/") && name.ends_with(".rs"))
 }
 
 fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -60,4 +69,15 @@ fn rust_files(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_their_whole_path() {
+        let page = "see `net/src/gate.rs` (`seat.rs`), `core/src/front`, and `core/src/tree/mod.rs`.";
+        assert!(named_files(page).eq(["net/src/gate.rs", "core/src/tree/mod.rs"]));
+    }
 }
