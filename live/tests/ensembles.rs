@@ -45,6 +45,9 @@ fn writers_go_on(
             at_the_end.take().context("it is written once")?(ensemble)?;
             client.say("go")?;
         }
+        if line.starts_with("HELD ") {
+            println!("{line} of {writes} acknowledged writes, {done} disturbances");
+        }
         held |= line.strip_prefix("HELD ").is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n >= writes));
     }
     let status = client.end()?;

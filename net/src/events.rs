@@ -59,7 +59,12 @@ impl Shared {
             Event::Committed { .. } => {}
             Event::RoleLeft { why: Leave::LinkDown(why) } => info!(why, "the leader is lost"),
             Event::RoleLeft { why: Leave::Fault(fault) } => error!(%fault, "the leader breaks the protocol"),
-            Event::RoleLeft { why } => info!(why = why.to_string(), "the role ends"),
+            Event::RoleLeft { why } => {
+                info!(why = why.to_string(), "the role ends");
+                if *why == Leave::Unreachable {
+                    self.peers().tell_unreachable();
+                }
+            }
             Event::LearnerLost { learner: Some(sid), .. } => {
                 metrics.learners_lost.increment();
                 info!(%sid, "a learner is gone");

@@ -34,6 +34,8 @@ pub(super) enum About {
     HungUp(&'static str),
     /// A member that cannot be reached.
     Missing,
+    /// A leader that does not answer on its quorum port.
+    Unreachable,
 }
 
 /// A port between servers.
@@ -138,6 +140,14 @@ impl Peers {
         self.complain(About::HungUp(text), sid, |more| {
             let sid = sid.map(tracing::field::display);
             warn!(peer, sid, fault, since_last_time = more, "{text}");
+        });
+    }
+
+    /// No dial of the leader's quorum port got through, and no more are made.
+    pub(crate) fn tell_unreachable(&self) {
+        let Some((sid, error)) = self.refused.lock().take() else { return };
+        self.complain(About::Unreachable, Some(sid), |more| {
+            warn!(%sid, %error, since_last_time = more, "the elected leader does not answer on its quorum port");
         });
     }
 

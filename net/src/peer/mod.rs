@@ -104,6 +104,8 @@ pub(crate) struct Peers {
     quorum: Mutex<BTreeMap<LinkId, Arc<QuorumLink>>>,
     /// Dials of the quorum port that are under way.
     dials: Mutex<HashMap<LinkId, AbortHandle>>,
+    /// Why the last of them that failed did, and whose port it was.
+    refused: Mutex<Option<(Sid, io::Error)>>,
     accepted: AtomicU64,
     leading: Mutex<Option<AbortHandle>>,
     /// Links wait for this before they read on.
@@ -135,6 +137,7 @@ impl Peers {
             election: Mutex::default(),
             quorum: Mutex::default(),
             dials: Mutex::default(),
+            refused: Mutex::default(),
             accepted: AtomicU64::new(0),
             leading: Mutex::default(),
             relief: Notify::new(),
@@ -242,6 +245,7 @@ impl Shared {
             let connected = dial::connect(&hosts, shared.peers().config.dial_timeout).await;
             if let Err(error) = shared.dialled(sid, id, connected) {
                 debug!(%sid, %error, "the leader cannot be reached");
+                *shared.peers().refused.lock() = Some((sid, error));
                 shared.hear(&mut vec![Input::Link { link: id, event: LinkEvent::DialFailed }]);
             }
         });
