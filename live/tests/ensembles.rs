@@ -46,7 +46,7 @@ fn writers_go_on(
             client.say("go")?;
         }
         if line.starts_with("HELD ") {
-            println!("{line} of {writes} acknowledged writes, {done} disturbances");
+            println!("{line} acknowledged writes of {writes} or more, over {done} disturbances");
         }
         held |= line.strip_prefix("HELD ").is_some_and(|n| n.parse::<usize>().is_ok_and(|n| n >= writes));
     }
