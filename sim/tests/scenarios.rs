@@ -81,8 +81,6 @@ fn what_this_version_cannot_do_is_refused() {
         refused("[[fault]]\nat = \"1s\"\ndo = { reconfig = \"x\" }")
             .contains("\"reconfig\" is not in this version")
     );
-    let text = "[[fault]]\non = { event = \"Nonesuch\" }\ndo = { crash = \"all\" }";
-    assert!(refused(text).contains("no event is called \"Nonesuch\""));
     assert!(refused("[[fault]]\nat = \"1s\"\ndo = { loss = \"kill\" }").contains("exactly one verb"));
 }
 

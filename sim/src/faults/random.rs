@@ -39,13 +39,6 @@ pub(super) fn draw_random(
     until: Time,
     dice: &mut Dice,
 ) -> Result<Vec<Fault>, String> {
-    for kind in &random.faults {
-        if !RANDOM_KINDS.contains(&kind.as_str()) {
-            return Err(format!(
-                "random fault \"{kind}\" is not in this version; there are {RANDOM_KINDS:?}"
-            ));
-        }
-    }
     if random.faults.is_empty() {
         return Ok(Vec::new());
     }

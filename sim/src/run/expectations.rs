@@ -8,7 +8,7 @@ use crate::faults;
 use crate::node::Node;
 use crate::scenario::units::Span;
 use crate::scenario::words::Selector;
-use crate::scenario::{Last, NodeExpect, Scenario};
+use crate::scenario::{Last, NodeExpect, RoleWord, Scenario, SyncWord};
 
 /// The verdict, unless something that was expected did not come about.
 pub(super) fn check(runner: &Runner, scenario: &Scenario, verdict: Verdict) -> Verdict {
@@ -65,27 +65,23 @@ fn unmet_by(node: &Node, expect: &NodeExpect) -> Option<String> {
     let id = node.id;
     if let Some(role) = &expect.role {
         let found = node.server.as_ref().map(|server| server.replica.standing().role);
-        let wanted = match role.as_str() {
-            "leading" => RoleKind::Leading,
-            "following" => RoleKind::Following,
-            "observing" => RoleKind::Observing,
-            _ => {
-                return Some(format!("node.{id}.role: \"{role}\": expected leading, following or observing"));
-            }
+        let wanted = match role {
+            RoleWord::Leading => RoleKind::Leading,
+            RoleWord::Following => RoleKind::Following,
+            RoleWord::Observing => RoleKind::Observing,
         };
         if found != Some(wanted) {
-            return Some(format!("node.{id}.role: {found:?} at the end, {role} expected"));
+            return Some(format!("node.{id}.role: {found:?} at the end, {wanted:?} expected"));
         }
     }
     if let Some(sync) = &expect.sync {
-        let wanted = match sync.as_str() {
-            "diff" => SyncKind::Diff,
-            "trunc" => SyncKind::Trunc,
-            "snap" => SyncKind::Snap,
-            _ => return Some(format!("node.{id}.sync: \"{sync}\": expected diff, trunc or snap")),
+        let wanted = match sync {
+            SyncWord::Diff => SyncKind::Diff,
+            SyncWord::Trunc => SyncKind::Trunc,
+            SyncWord::Snap => SyncKind::Snap,
         };
         if !node.syncs.contains(&wanted) {
-            return Some(format!("node.{id}.sync: {sync} expected, found {:?}", node.syncs));
+            return Some(format!("node.{id}.sync: {wanted:?} expected, found {:?}", node.syncs));
         }
     }
     None

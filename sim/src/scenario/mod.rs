@@ -3,7 +3,10 @@
 //! Everything that is not stated is drawn from the seed inside of declared ranges; a pinned scenario is one without ranges.
 //! Unknown keys are errors with line, column and the nearest known word.
 
+mod closed;
+mod expect;
 mod nearest;
+mod nodes;
 pub mod predicate;
 pub mod units;
 pub mod words;
@@ -13,9 +16,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+pub use expect::{Core, Expect, InvariantSet, Last, NodeExpect, RoleWord, SyncWord};
 use predicate::Predicate;
 use units::{Drawn, Ratio, Size, Span};
-use words::Selector;
+use words::{LogShare, Selector};
 
 /// A scenario file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -89,18 +93,18 @@ pub struct Cluster {
     pub groups: Option<Vec<Vec<u32>>>,
     /// Bytes of committed txns that a leader keeps in memory for learners that come back.
     pub window: Option<Drawn<Size>>,
-    /// How long a log may be that is sent instead of a snapshot: `never`, `any`, or thousandths of the snapshot's size.
-    pub log_share: Option<String>,
+    /// How long a log may be that is sent instead of a snapshot.
+    pub log_share: Option<LogShare>,
     /// forceSnapshotSync.
     pub force_snapshot_sync: bool,
-    /// leaderServes: `yes` or `no`.
-    pub leader_serves: Option<String>,
+    /// leaderServes.
+    pub leader_serves: LeaderServes,
     /// snapCount.
     pub snap_count: Option<Drawn<u32>>,
     /// preAllocSize.
     pub prealloc: Option<Drawn<Size>>,
-    /// `none`, `gz` or `snappy`.
-    pub compression: Option<String>,
+    /// Of snapshots.
+    pub compression: Compression,
     /// autopurge: how often.
     pub purge_interval: Option<Drawn<Span>>,
     /// autopurge: snapshots that stay.
@@ -119,6 +123,27 @@ pub struct Cluster {
     pub snapshot_pause: Option<DelaySpec>,
     /// `[cluster.node.3]`
     pub node: BTreeMap<String, NodeSpec>,
+}
+
+/// leaderServes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the words themselves
+pub enum LeaderServes {
+    #[default]
+    Yes,
+    No,
+}
+
+/// How snapshots are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the words themselves
+pub enum Compression {
+    #[default]
+    None,
+    Gz,
+    Snappy,
 }
 
 /// Differences of one node.
@@ -335,6 +360,7 @@ impl<'de> Deserialize<'de> for Lasting {
 #[serde(deny_unknown_fields)]
 pub struct OnEvent {
     /// One of `sim list-events`.
+    #[serde(deserialize_with = "closed::event")]
     pub event: String,
     /// At which nodes.
     #[serde(default)]
@@ -351,8 +377,10 @@ pub struct Action {
     /// The process ends.
     pub crash: Option<Selector>,
     /// `kill` or `power`, with `crash`.
+    #[serde(deserialize_with = "closed::loss")]
     pub loss: Option<String>,
     /// `before-next-effect`, with `crash`.
+    #[serde(deserialize_with = "closed::point")]
     pub point: Option<String>,
     /// It ends in good order and starts again.
     pub restart: Option<Selector>,
@@ -373,9 +401,11 @@ pub struct Action {
     /// Two sides that cannot hear one another.
     pub partition: Option<Vec<Selector>>,
     /// What the first side hears (`in`), what it says (`out`), or `both`; with `partition` and `hold`.
+    #[serde(deserialize_with = "closed::direction")]
     pub direction: Option<String>,
     /// `all` between servers, `election`, `quorum`, or `client`: between the first side and clients. With `partition`, `hold`
     /// and `reset`.
+    #[serde(deserialize_with = "closed::ports")]
     pub ports: Option<String>,
     /// All partitions end.
     pub heal: Option<Selector>,
@@ -418,10 +448,13 @@ pub struct DiskAction {
     /// Whose.
     pub node: Option<Selector>,
     /// `eio`, `lie` or `slow`.
+    #[serde(deserialize_with = "closed::fsync")]
     pub fsync: Option<String>,
     /// `eio` or `enospc`.
+    #[serde(deserialize_with = "closed::write")]
     pub write: Option<String>,
     /// `eio`.
+    #[serde(deserialize_with = "closed::read")]
     pub read: Option<String>,
     /// `log`, `snapshot` or a file's name: bits of it flip.
     pub rot: Option<String>,
@@ -466,6 +499,7 @@ pub struct ClientAction {
 #[serde(deny_unknown_fields)]
 pub struct Random {
     /// Kinds of faults.
+    #[serde(deserialize_with = "closed::kinds")]
     pub faults: Vec<String>,
     /// One after this time, and so on.
     pub every: Drawn<Span>,
@@ -479,85 +513,6 @@ pub struct Random {
     pub until: Option<Drawn<Span>>,
 }
 
-/// `[expect]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Expect {
-    /// `all`, a list, or `{ except = [...] }`.
-    pub invariants: Option<InvariantSet>,
-    /// After the last fault all is well within this.
-    pub heal_within: Option<Drawn<Span>>,
-    /// Who must be well at the end: `all`, or by default `drawn`: everybody, or a quorum and perhaps some more, while whoever
-    /// is outside stays as the faults have left it.
-    pub core: Core,
-    /// Who leads at the end.
-    pub leader: Option<u32>,
-    /// `[expect.node.3]`
-    pub node: BTreeMap<String, NodeExpect>,
-    /// Commits at least.
-    pub min_commits: Option<u64>,
-    /// The longest time without a commit while clients ask.
-    pub max_unavailable: Option<Drawn<Span>>,
-    /// Marks that must be seen, over all seeds of a sweep.
-    pub sometimes: Vec<String>,
-    /// Marks that must be seen in every run.
-    pub seen: Vec<String>,
-    /// Marks that must not be seen.
-    pub never: Vec<String>,
-    /// What holds at the end.
-    #[serde(rename = "final")]
-    pub last: Option<Last>,
-    /// The server must refuse to serve, as its data is damaged.
-    pub refused: bool,
-}
-
-/// Who must be well at the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)] // the words themselves
-pub enum Core {
-    #[default]
-    Drawn,
-    All,
-}
-
-/// What must have become of a node.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NodeExpect {
-    /// `leading`, `following` or `observing`, at the end.
-    pub role: Option<String>,
-    /// `diff`, `trunc` or `snap`: a leader brought it up to date in this way at least once.
-    pub sync: Option<String>,
-}
-
-/// `final = { node = "all", converged = true }`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Last {
-    /// Which.
-    pub node: Option<Selector>,
-    /// All hold the same.
-    pub converged: Option<bool>,
-    /// They run.
-    pub up: Option<bool>,
-}
-
-/// Which invariants are checked.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum InvariantSet {
-    /// `"all"`.
-    All(String),
-    /// These.
-    Only(Vec<String>),
-    /// All but these.
-    Except {
-        /// These.
-        except: Vec<String>,
-    },
-}
-
 impl Scenario {
     /// Reads a file. The error is for people: file, line, column, what is wrong, what was perhaps meant.
     pub fn load(path: &Path) -> Result<Self, String> {
@@ -569,6 +524,7 @@ impl Scenario {
     pub fn parse(text: &str) -> Result<Self, String> {
         let scenario: Self = toml::from_str(text).map_err(|error| explain(text, &error))?;
         scenario.check()?;
+        scenario.check_nodes(text)?;
         Ok(scenario)
     }
 
@@ -604,15 +560,18 @@ impl Scenario {
 /// Line, column, and the nearest known word.
 fn explain(text: &str, error: &toml::de::Error) -> String {
     let message = error.message();
-    let place = error.span().map(|span| {
-        let before = &text[..span.start.min(text.len())];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-        format!(":{line}:{column}")
-    });
+    let place = error.span().map(|span| place(text, span.start));
     let hint =
         unknown_field(message).map(|(unknown, known)| nearest::hint(unknown, &known)).unwrap_or_default();
     format!("{}: {}{hint}", place.unwrap_or_default(), message.lines().next().unwrap_or(message))
+}
+
+/// `:line:column` of a byte of the text.
+fn place(text: &str, at: usize) -> String {
+    let before = &text[..at.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    format!(":{line}:{column}")
 }
 
 /// serde's own words: unknown field `x`, expected one of `a`, `b`.
@@ -670,7 +629,7 @@ for  = "3s..9s"
 after = "kill+500ms"
 do    = { disk = { node = "follower:max_zxid", fsync = "eio", times = 1 } }
 [[fault]]
-on  = { event = "NewLeaderAckSent", node = "any", nth = 2 }
+on  = { event = "NewLeaderAcked", node = "any", nth = 2 }
 do  = { crash = "event.node", point = "before-next-effect" }
 [[random]]
 faults  = ["crash", "pause", "partition", "reset", "clock-jump"]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use zk_core::replica;
 
 use super::nearest;
 
@@ -38,6 +39,10 @@ pub enum Selector {
     /// The node of the event that triggered.
     EventNode,
 }
+
+/// A log's share, as scenarios have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogShare(pub replica::LogShare);
 
 /// Which of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +165,24 @@ impl<'de> Deserialize<'de> for Selector {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// How long a log may be that is sent instead of a snapshot: `never`, `any`, or thousandths of the snapshot's size.
+impl<'de> Deserialize<'de> for LogShare {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match &*text {
+            "never" => Ok(Self(replica::LogShare::Never)),
+            "any" => Ok(Self(replica::LogShare::Any)),
+            permille => match permille.parse() {
+                Ok(permille) => Ok(Self(replica::LogShare::OfSnapshot { permille })),
+                Err(_) => Err(serde::de::Error::custom(format!(
+                    "\"{text}\": expected never, any, or thousandths of the snapshot's size{}",
+                    nearest::hint(&text, &["never", "any"])
+                ))),
+            },
+        }
     }
 }
 

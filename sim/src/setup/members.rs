@@ -17,7 +17,7 @@ use crate::node::{Node, Settings};
 use crate::oracle;
 use crate::scenario::units::Size;
 use crate::scenario::words::Selector;
-use crate::scenario::{Cluster, Fault, Scenario};
+use crate::scenario::{Cluster, Fault, LeaderServes, Scenario};
 
 /// The members of an ensemble.
 pub(super) struct Members {
@@ -72,20 +72,10 @@ impl Members {
         let sync_limit = draws.value(cluster.sync_limit.as_ref(), 5);
         let tick_ms = u64::from(settings.replica.tick_ms);
         let patience_ms = tick_ms * u64::from(sync_limit);
-        let log_share = match cluster.log_share.as_deref() {
-            None => LogShare::OfSnapshot { permille: 330 },
-            Some("never") => LogShare::Never,
-            Some("any") => LogShare::Any,
-            Some(permille) => LogShare::OfSnapshot {
-                permille: permille.parse().map_err(|_| {
-                    format!("log_share = \"{permille}\": expected never, any, or thousandths of the snapshot's size")
-                })?,
-            },
-        };
-        let leader_serves = match cluster.leader_serves.as_deref() {
-            None | Some("yes") => ClientService::Open,
-            Some("no") => ClientService::Closed,
-            Some(other) => return Err(format!("leader_serves = \"{other}\": expected yes or no")),
+        let log_share = cluster.log_share.map_or(LogShare::OfSnapshot { permille: 330 }, |share| share.0);
+        let leader_serves = match cluster.leader_serves {
+            LeaderServes::Yes => ClientService::Open,
+            LeaderServes::No => ClientService::Closed,
         };
         let choice = if cluster.force_snapshot_sync { SyncChoice::Snapshot } else { SyncChoice::Least };
         settings.replica.ensemble = Some(Ensemble {

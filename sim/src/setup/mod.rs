@@ -16,6 +16,7 @@ use crate::clock::{Clock, Time};
 use crate::dice::{Dice, Site};
 use crate::network::Delay;
 use crate::node::{Node, Settings};
+use crate::scenario;
 use crate::scenario::units::{Drawn, Ratio, Size, Span, Unit};
 use crate::scenario::words::Selector;
 use crate::scenario::{Cluster, DelaySpec, Profile, Scenario};
@@ -133,11 +134,10 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
     let tick_ms = draws.span(cluster.tick.as_ref(), Span(200_000_000)).millis().max(1) as u32;
     let snap_count = draws.value(cluster.snap_count.as_ref(), 1_000);
     let outstanding_max = draws.value(cluster.outstanding.as_ref(), 1_000);
-    let compression = match cluster.compression.as_deref() {
-        None | Some("none") => Compression::None,
-        Some("gz") => Compression::Gzip,
-        Some("snappy") => Compression::Snappy,
-        Some(other) => return Err(format!("compression = \"{other}\": expected none, gz or snappy")),
+    let compression = match cluster.compression {
+        scenario::Compression::None => Compression::None,
+        scenario::Compression::Gz => Compression::Gzip,
+        scenario::Compression::Snappy => Compression::Snappy,
     };
     let fsync = match profile {
         Profile::Hell | Profile::CloudNoisy => {
