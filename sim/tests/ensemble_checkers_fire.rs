@@ -405,6 +405,29 @@ fn i12_who_is_elected_has_less_than_who_voted_for_it() {
 }
 
 #[test]
+fn who_led_and_comes_back_is_measured_by_what_it_has() {
+    let mut scene = Scene::new();
+    for node in [1, 3] {
+        let epochs = Epochs { accepted: 1, current: 1 };
+        scene.oracle.found(node, Zxid::ZERO, &[record(z(1, 1))], epochs).unwrap();
+    }
+    // The other was away, too, and had come into the round of the ensemble when it heard that it stands.
+    let mut other = Voter::new(&mut scene, 3, &[1, 2, 3], z(1, 1));
+    other.hear(&mut scene, 2, PeerState::Looking, (2, 0, 0), 4);
+    other.judged(&mut scene).unwrap();
+    let mut voter = Voter::new(&mut scene, 1, &[1, 2, 3], z(1, 1));
+    voter.judged(&mut scene).unwrap();
+    // They follow it still, as of that round, in which its log was empty.
+    voter.hear(&mut scene, 3, PeerState::Looking, (3, 0, 0), 4);
+    voter.judged(&mut scene).unwrap();
+    for other in [2, 3] {
+        voter.hear(&mut scene, other, PeerState::Following, (1, 0, 0), 4);
+        voter.judged(&mut scene).expect("it has more than it had when they voted for it");
+    }
+    assert_eq!(voter.election.state(), PeerState::Leading);
+}
+
+#[test]
 fn i13_a_server_without_a_vote_is_elected() {
     let mut scene = Scene::new();
     let mut voter = Voter::new(&mut scene, 1, &[1, 4], Zxid::ZERO);

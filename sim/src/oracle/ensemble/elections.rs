@@ -163,7 +163,12 @@ impl Ensemble {
         let quorum = |supports: &dyn Fn(Sid) -> bool| self.quorums.contains_quorum(supports);
         let in_round = quorum(&|sid| decided.in_round(sid));
         if in_round && quorum(&|sid| decided.by_votes(sid)) {
-            let claimed = (vote.peer_epoch, vote.zxid);
+            let mut claimed = (vote.peer_epoch, vote.zxid);
+            if decided.me == vote.leader {
+                // A leader that comes back before its ensemble has noticed leads it again, by the votes of then. It has what it
+                // has now.
+                claimed = claimed.max(machine.has());
+            }
             if quorum(&|sid| decided.by_votes(sid) && self.had(sid, round).is_none_or(|had| had <= claimed)) {
                 return Ok(());
             }
