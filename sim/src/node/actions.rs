@@ -105,7 +105,6 @@ impl Node {
             Action::Session { conn, answer } => self.answer_session(conn, answer, cx)?,
             Action::SessionMoved { session } => {
                 if let Some(conn) = self.server().conns.conn_of(session) {
-                    cx.trace.mark("session-moved");
                     self.close(conn, CloseReason::SessionMoved, cx)?;
                 }
             }

@@ -127,6 +127,9 @@ impl Node {
 
     pub(super) fn close(&mut self, conn: ConnId, why: CloseReason, cx: &mut Context<'_>) -> Result<(), Stop> {
         cx.trace.tell(cx.at, || self.name(), || format!("closes connection {}: {why:?}", conn.0));
+        if why == CloseReason::SessionMoved {
+            cx.trace.mark("session-moved");
+        }
         if self.server().conns.with(conn, |connection| connection.close(why)).is_some() {
             self.flush(conn, cx)?;
         }
