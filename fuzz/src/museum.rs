@@ -1,6 +1,8 @@
-//! Plants the bugs of the museum one at a time, and looks for each as for any other: by walking through elections, then by
-//! random drafts, the same for all.
+//! Plants the bugs of the museum one at a time, and looks for each as for any other: by walking through elections, by random
+//! drafts, the same for all, and at last by the scenarios of ensembles.
 
+use std::panic::catch_unwind;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 use zk_core::museum::Exhibit;
 use zk_sim::explore::election::{Beginning, Bounds, Ensemble, Planted, Setup, Wiring};
 use zk_sim::explore::{Outcome, explore};
+use zk_sim::run::{Options, run};
+use zk_sim::scenario::Scenario;
 
 use crate::attempt::{Failure, attempt};
 use crate::draft::Draft;
@@ -22,7 +26,7 @@ pub struct Caught {
 }
 
 /// What looked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Searcher {
     /// A walk through so many states of elections.
     Walk {
@@ -33,6 +37,11 @@ pub enum Searcher {
     Drafts {
         /// The first seed that failed, counted from 0.
         seed: u64,
+    },
+    /// A scenario, with its own seed.
+    Scenario {
+        /// The file's name.
+        file: String,
     },
 }
 
@@ -59,6 +68,9 @@ pub fn look_for(exhibit: Exhibit, budget: Duration) -> Row {
         drafts = found.drafts;
         caught = found.first.map(|(seed, failure)| Caught { by: Searcher::Drafts { seed }, failure });
     }
+    if caught.is_none() {
+        caught = play(Some(exhibit));
+    }
     Row { exhibit, caught, drafts, took: began.elapsed() }
 }
 
@@ -66,7 +78,12 @@ pub fn look_for(exhibit: Exhibit, budget: Duration) -> Row {
 pub fn control(drafts: u64) -> Vec<(String, Failure)> {
     let walked = walk(None).1.map(|caught| ("a walk".to_owned(), caught.failure));
     let found = search(None, Bound::Drafts(drafts)).first;
-    walked.into_iter().chain(found.map(|(seed, failure)| (format!("draft {seed}"), failure))).collect()
+    let played = play(None).map(|caught| (format!("{:?}", caught.by), caught.failure));
+    walked
+        .into_iter()
+        .chain(played)
+        .chain(found.map(|(seed, failure)| (format!("draft {seed}"), failure)))
+        .collect()
 }
 
 /// Bugs that a walk through elections can meet.
@@ -117,6 +134,31 @@ fn walk(exhibit: Option<Exhibit>) -> (usize, Option<Caught>) {
         }
     }
     (states, None)
+}
+
+/// Plays the scenarios of ensembles until one does not end as it says.
+fn play(exhibit: Option<Exhibit>) -> Option<Caught> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/cluster");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("scenarios are there").flatten().map(|entry| entry.path()).collect();
+    files.sort_unstable();
+    files.iter().find_map(|path| {
+        let text = std::fs::read_to_string(path).expect("a scenario is text");
+        let plant = exhibit.map_or_else(String::new, |exhibit| format!("plant = \"{exhibit}\"\n"));
+        let planted = text.replacen("[cluster]\n", &format!("[cluster]\n{plant}"), 1);
+        let scenario = Scenario::parse(&planted).expect("scenarios are well formed");
+        let ran = catch_unwind(|| run(&scenario, 1, Options::default()));
+        let failure = match ran {
+            Ok(run) => {
+                let verdict = run.expect("scenarios ask for nothing that is not there").verdict;
+                let failure = Failure { kind: verdict.kind(), what: format!("{verdict:?}") };
+                (!verdict.is_good()).then_some(failure)
+            }
+            Err(_) => Some(Failure { kind: "panic".to_owned(), what: "an assertion of the core".to_owned() }),
+        };
+        let file = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        failure.map(|failure| Caught { by: Searcher::Scenario { file }, failure })
+    })
 }
 
 /// When a search ends that finds nothing.

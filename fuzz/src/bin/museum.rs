@@ -87,9 +87,10 @@ fn show(row: &Row) -> String {
     let (by, after) = match caught {
         None => ("not caught".to_owned(), format!("{drafts} drafts")),
         Some(caught) => {
-            let after = match caught.by {
+            let after = match &caught.by {
                 Searcher::Walk { states } => format!("{states} states"),
                 Searcher::Drafts { seed } => format!("{} drafts", seed + 1),
+                Searcher::Scenario { file } => format!("{drafts} drafts, then scenario {file}"),
             };
             (caught.failure.kind.clone(), after)
         }
