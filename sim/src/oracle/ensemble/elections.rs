@@ -18,6 +18,8 @@ pub(super) struct Ballot {
     heard: BTreeSet<Heard>,
     /// It has a role.
     settled: bool,
+    /// The round that it was in after its last step.
+    round: i64,
     /// How its last elections ended.
     decided: Vec<Vote>,
     /// Rounds in which it voted, with what it had: the epoch it established, and the end of its log.
@@ -56,15 +58,17 @@ impl Ballot {
         self.had.push((round, has));
     }
 
-    /// It has a role, by this vote, whose epoch may have become another since.
-    fn decides(&mut self, election: &Election) {
-        let Some((vote, _)) = election.current_vote() else { return };
-        if self.decided.last() != Some(&vote) {
+    /// It has a role, by this vote, whose epoch may have become another since. True if it is another than before.
+    fn decides(&mut self, election: &Election) -> bool {
+        let Some((vote, _)) = election.current_vote() else { return false };
+        let is_new = self.decided.last() != Some(&vote);
+        if is_new {
             if self.decided.len() == ROUNDS_MAX {
                 self.decided.remove(0);
             }
             self.decided.push(vote);
         }
+        is_new
     }
 
     /// True if one of its elections ended with this vote.
@@ -112,9 +116,10 @@ impl Ensemble {
         let has = machine.has();
         let ballot = &mut machine.ballot;
         let before = ballot.stand.take();
+        let round = election.round();
+        let last = std::mem::replace(&mut ballot.round, round);
         match (election.state(), election.proposal()) {
             (PeerState::Looking, Some(vote)) => {
-                let round = election.round();
                 if before.is_none_or(|(was, _)| was != round) {
                     ballot.asks(round, has);
                 }
@@ -126,9 +131,15 @@ impl Ensemble {
                 });
             }
             (PeerState::Looking, None) => ballot.settled = false,
-            _ if ballot.settled => ballot.decides(election),
             _ => {
-                ballot.decides(election);
+                if ballot.decides(election) && before.is_none() {
+                    // A whole election in one step, in which it asked and was told at once: what it asked waits on links that do
+                    // not stand yet. Or its epoch is another, and it asks nothing.
+                    ballot.asks(last + 1, has);
+                }
+                if ballot.settled {
+                    return Ok(());
+                }
                 let judged = self.check_decision(node, before, election);
                 let ballot = &mut self.machine(node).ballot;
                 ballot.settled = true;
