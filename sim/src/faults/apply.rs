@@ -167,11 +167,12 @@ fn apply_to_links(action: &Action, cause: Cause, world: &mut World) -> Option<Un
         }
         return Some(Undo::Mend(cut(&sides, action, Kind::Lose, world)));
     }
-    if let Some(who) = &action.hold {
+    let stuck = [(&action.hold, Kind::Hold, "links-held"), (&action.dial_hang, Kind::Hang, "dials-hang")];
+    if let Some((Some(who), kind, mark)) = stuck.into_iter().find(|(who, ..)| who.is_some()) {
         let side = cause.nodes(who, world);
         let rest = world.nodes.iter().map(|node| node.id).filter(|id| !side.contains(id)).collect();
-        world.trace.mark("links-held");
-        return Some(Undo::Mend(cut(&[side, rest], action, Kind::Hold, world)));
+        world.trace.mark(mark);
+        return Some(Undo::Mend(cut(&[side, rest], action, kind, world)));
     }
     if action.heal.is_some() {
         world.mend(&world.wires.paths.cuts());

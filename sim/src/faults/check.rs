@@ -34,6 +34,7 @@ pub(super) fn check(fault: &Fault) -> Result<(), String> {
         a.heal.is_some(),
         a.throttle.is_some(),
         a.hold.is_some(),
+        a.dial_hang.is_some(),
         a.garble.is_some(),
     ];
     if verbs.iter().filter(|given| **given).count() != 1 {
@@ -42,14 +43,10 @@ pub(super) fn check(fault: &Fault) -> Result<(), String> {
     if !matches!(a.twin, None | Some(Selector::Node(_))) {
         return Err("twin: expected node:N".to_owned());
     }
+    let cuts = a.partition.is_some() || a.hold.is_some() || a.dial_hang.is_some();
     let goes_with = [
-        ("direction", a.direction.is_some(), a.partition.is_some() || a.hold.is_some(), "partition or hold"),
-        (
-            "ports",
-            a.ports.is_some(),
-            a.partition.is_some() || a.hold.is_some() || a.reset.is_some(),
-            "partition, hold or reset",
-        ),
+        ("direction", a.direction.is_some(), cuts, "partition, hold or dial_hang"),
+        ("ports", a.ports.is_some(), cuts || a.reset.is_some(), "partition, hold, dial_hang or reset"),
         ("rate", a.rate.is_some(), a.throttle.is_some(), "throttle"),
         ("one_in", a.one_in.is_some(), a.garble.is_some(), "garble"),
         ("loss", a.loss.is_some(), a.crash.is_some(), "crash"),

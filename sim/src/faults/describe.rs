@@ -19,6 +19,7 @@ pub(super) fn describe(action: &Action) -> String {
         ("mend the links of", &action.heal),
         ("throttle the links of", &action.throttle),
         ("hold what is sent to and by", &action.hold),
+        ("hang dials to and by", &action.dial_hang),
         ("garble what is sent to and by", &action.garble),
     ];
     let mut parts: Vec<String> =

@@ -400,11 +400,11 @@ pub struct Action {
     pub twin: Option<Selector>,
     /// Two sides that cannot hear one another.
     pub partition: Option<Vec<Selector>>,
-    /// What the first side hears (`in`), what it says (`out`), or `both`; with `partition` and `hold`.
+    /// What the first side hears (`in`), what it says (`out`), or `both`; with `partition`, `hold` and `dial_hang`.
     #[serde(deserialize_with = "closed::direction")]
     pub direction: Option<String>,
-    /// `all` between servers, `election`, `quorum`, or `client`: between the first side and clients. With `partition`, `hold`
-    /// and `reset`.
+    /// `all` between servers, `election`, `quorum`, or `client`: between the first side and clients. With `partition`,
+    /// `hold`, `dial_hang` and `reset`.
     #[serde(deserialize_with = "closed::ports")]
     pub ports: Option<String>,
     /// All partitions end.
@@ -415,6 +415,8 @@ pub struct Action {
     pub throttle: Option<Selector>,
     /// Links hold what is sent.
     pub hold: Option<Selector>,
+    /// Dials neither connect nor fail; links that stand go on.
+    pub dial_hang: Option<Selector>,
     /// Bits are flipped, in one of so many chunks.
     pub garble: Option<Selector>,
     /// With `throttle`.

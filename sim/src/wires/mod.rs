@@ -9,6 +9,7 @@
 //!   sends to it waits until he gives up, or until the machine runs again and knows nothing of the connection.
 //! - *A reset* lets a part of what is under way through, cut at any byte, and each end learns of it in its own time, which may
 //!   be after a new connection stands.
+//! - *Hung dials* knock as where nobody answers, while connections that stand go on.
 //! - *Slow paths* let so many bytes per second through; *held* ones (a zero window) nothing, and nobody gives up.
 //! - *Garbled paths* flip bits that checksums did not catch.
 //!
@@ -244,8 +245,7 @@ impl Wires {
         let Some(wire) = self.all.get_mut(&id).filter(|wire| !wire.is_up) else { return };
         let (from, to) = wire.path_to(Side::Acceptor);
         let port = wire.port;
-        let cut = self.paths.blocked(from, to, port).or_else(|| self.paths.blocked(to, from, port));
-        if cut.is_some() || machine == Machine::Off {
+        if self.paths.hangs(from, to, port) || machine == Machine::Off {
             let patience = if port == Port::Quorum { self.dial_limit } else { self.give_up_after };
             let pause = (RETRY_NS << wire.knocks.min(8)).min(RETRY_MAX_NS);
             wire.knocks += 1;

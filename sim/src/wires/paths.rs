@@ -20,6 +20,8 @@ pub enum Kind {
     Lose,
     /// It waits, for ever if need be: the receiver's window is closed.
     Hold,
+    /// Nothing, where a connection stands. A new one neither comes about nor is refused.
+    Hang,
 }
 
 /// From these to those nothing gets through.
@@ -122,15 +124,24 @@ impl Paths {
         self.cuts.keys().copied().collect()
     }
 
+    /// True if a dial neither connects nor fails: one of its ways is cut.
+    pub fn hangs(&self, from: u32, to: u32, port: Port) -> bool {
+        let bars = |from, to| self.bars(from, to, port).next().is_some();
+        bars(from, to) || bars(to, from)
+    }
+
     /// Why nothing gets through here, if nothing does.
     pub fn blocked(&self, from: u32, to: u32, port: Port) -> Option<Kind> {
-        let bars = |cut: &&Cut| {
+        self.bars(from, to, port).filter(|kind| *kind != Kind::Hang).max()
+    }
+
+    fn bars(&self, from: u32, to: u32, port: Port) -> impl Iterator<Item = Kind> {
+        let is_healed = self.healed.contains(&from) && self.healed.contains(&to);
+        let is_here = move |cut: &&Cut| {
             cut.port.is_none_or(|barred| barred == port) && cut.from.contains(&from) && cut.to.contains(&to)
         };
-        if self.cuts.is_empty() || self.healed.contains(&from) && self.healed.contains(&to) {
-            return None;
-        }
-        self.cuts.values().filter(bars).map(|cut| cut.kind).max()
+        let cuts = (!is_healed).then_some(&self.cuts).into_iter().flat_map(BTreeMap::values);
+        cuts.filter(is_here).map(|cut| cut.kind)
     }
 
     /// Between these nodes every path is as it was in the beginning, and stays so.

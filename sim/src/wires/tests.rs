@@ -259,6 +259,22 @@ fn after_a_reset_old_bytes_may_arrive_when_a_new_connection_stands() {
 }
 
 #[test]
+fn a_dial_may_hang_while_a_connection_stands() {
+    let mut scene = Scene::new(1);
+    scene.dial(1);
+    scene.run(SECOND);
+    let cut = Cut { from: vec![2], to: vec![1], port: None, kind: Kind::Hang };
+    let cut = scene.wires.cut(cut);
+    scene.dial(2);
+    scene.say(1, "goes on");
+    scene.run(SECOND);
+    assert_eq!((scene.acceptor(1), scene.dialler(2)), ("<goes on", ""), "neither connected nor refused");
+    scene.wires.mend(scene.now, cut);
+    scene.run(4 * SECOND);
+    assert_eq!(scene.dialler(2), "<");
+}
+
+#[test]
 fn a_slow_path_takes_its_time_and_a_garbled_one_flips_bits() {
     let mut scene = Scene::new(1);
     scene.dial(1);
