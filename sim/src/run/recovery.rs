@@ -71,8 +71,10 @@ impl Runner {
         self.expire_orphans()?;
         self.go(self.world.now.plus(1_000_000_000), |_| false)?;
         self.check_alike(&core)?;
-        // The session of a silent client may have expired just now: its watchers are about to hear.
-        self.go(self.world.now.plus(1_000_000_000), |world| all_have_heard(world).is_ok())?;
+        // The session of a silent client may have expired just now: its watchers are about to hear. So are clients of a server
+        // outside of the core, whose leader lost power: it follows nobody until it has waited for its sync limit, and they
+        // hear of what they missed where they go from there.
+        self.go(self.world.now.plus(self.heal_within.0), |world| all_have_heard(world).is_ok())?;
         self.last_checks().map_err(Verdict::Violated)?;
         if core.len() < faults::members(&self.world).count() {
             self.go(self.world.now.plus(WATCH_NS), |_| false)?;
