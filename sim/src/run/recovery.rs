@@ -54,7 +54,9 @@ impl Runner {
         if !self.go(bound, well)? {
             return Err(self.not_well(&core, commits));
         }
-        let elections = self.elections(&core);
+        // Who of the core cannot reach a leader outside of it goes on looking for one that it can reach.
+        let standing: Vec<u32> = core.iter().copied().filter(|id| self.serves_or_rules(*id)).collect();
+        let elections = self.elections(&standing);
         // Load ends; what is under way comes to its end.
         self.world.seats.iter_mut().for_each(|seat| seat.client.quiet = true);
         let settled = |world: &World| {
@@ -79,7 +81,7 @@ impl Runner {
         if core.len() < faults::members(&self.world).count() {
             self.go(self.world.now.plus(WATCH_NS), |_| false)?;
         }
-        self.check_elections(&core, &elections)?;
+        self.check_elections(&standing, &elections)?;
         self.check_quiet()
     }
 
