@@ -461,6 +461,20 @@ fn a_damaged_snapshot_is_passed_over() {
 }
 
 #[test]
+fn a_log_that_ends_before_a_damaged_snapshot_is_refused() {
+    let both = |m: &mut Memory| {
+        m.bytes(&snap("snapshot.8"))[100] ^= 1;
+        let bytes = m.bytes(&log("log.5"));
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        bytes.truncate(end - 20);
+        m.remove(&log("log.9"));
+    };
+    let what = "snapshot.8: it cannot be read, and without it the data ends at";
+    let why = refused(both);
+    assert!(why.contains(what), "{why}");
+}
+
+#[test]
 fn logs_without_any_snapshot_are_refused() {
     let none =
         |m: &mut Memory| ["snapshot.0", "snapshot.4", "snapshot.8"].iter().for_each(|s| m.remove(&snap(s)));

@@ -2,6 +2,7 @@
 
 mod ci;
 mod faceoff;
+mod fresh;
 mod museum;
 mod setup;
 mod step;

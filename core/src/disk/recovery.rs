@@ -10,7 +10,8 @@
 //! directories.
 //!
 //! Where Java goes on and data that was promised may be missing, this refuses: a hole in the zxids of an epoch (also
-//! between snapshot and log), and damage in a log that no power cut explains ([`super::txnlog`]).
+//! between snapshot and log), damage in a log that no power cut explains ([`super::txnlog`]), and a log that ends before a
+//! snapshot that cannot be read any more: its name says what was there once.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -59,13 +60,15 @@ const PIECE: usize = 1 << 20;
 pub fn recover(vfs: &mut impl Vfs, config: &DiskConfig) -> Result<Recovered, DiskFault> {
     let mut events = Vec::new();
     let logs = list_logs(vfs)?;
-    let base = match newest_snapshot(vfs, config, &mut events, Bound::Everything)? {
+    let Newest { base, unread } = newest_snapshot(vfs, config, &mut events, Bound::Everything)?;
+    let base = match base {
         Some(base) => base,
         None => without_snapshot(vfs, config, &logs)?,
     };
     let snapshot = base.0.last_zxid();
     let mut replay = Replay::over(base, config, events, Bound::Everything);
     replay.read(vfs, &logs)?;
+    replay.reaches(unread)?;
     replay.drop_what_does_not_join(vfs, &logs, snapshot)?;
     replay.finish_files(vfs)?;
     replay.recovered(vfs)
@@ -77,7 +80,7 @@ pub fn recover(vfs: &mut impl Vfs, config: &DiskConfig) -> Result<Recovered, Dis
 pub fn recover_to(vfs: &mut impl Vfs, config: &DiskConfig, to: Zxid) -> Result<Recovered, DiskFault> {
     let mut events = Vec::new();
     let logs = list_logs(vfs)?;
-    let Some(base) = newest_snapshot(vfs, config, &mut events, Bound::Through(to))? else {
+    let Some(base) = newest_snapshot(vfs, config, &mut events, Bound::Through(to))?.base else {
         let what = format!("there is no snapshot in it from which the state as of {to} could be rebuilt");
         return Err(DiskFault::Missing { file: String::from("version-2"), what });
     };
@@ -165,12 +168,21 @@ fn without_snapshot(
     Ok((Tree::with_hash_seed(config.hash_seed), None))
 }
 
+/// What the snapshots yield.
+#[derive(Default)]
+struct Newest {
+    /// The newest one that reads.
+    base: Option<(Tree, Option<SnapshotDigest>)>,
+    /// The newest finished one that does not, by its name, and the file.
+    unread: Option<(Zxid, String)>,
+}
+
 fn newest_snapshot(
     vfs: &mut impl Vfs,
     config: &DiskConfig,
     events: &mut Vec<Event>,
     bound: Bound,
-) -> Result<Option<(Tree, Option<SnapshotDigest>)>, DiskFault> {
+) -> Result<Newest, DiskFault> {
     let all = vfs.list(Dir::Snap).map_err(|error| list_error(Dir::Snap, error))?;
     let mut candidates: Vec<_> =
         all.into_iter().filter_map(|(name, size)| Some((layout::snapshot(&name)?, name, size))).collect();
@@ -183,22 +195,27 @@ fn newest_snapshot(
             &b.1,
         ))
     });
+    let mut newest = Newest::default();
     for (named, name, size) in candidates.into_iter().take(CANDIDATES) {
-        if !purge::is_whole(vfs, named.compression, &name, size)? {
-            let why = snapshot::describe(named.compression);
-            events.push(Event::SnapshotSkipped { file: name, why });
-            continue;
-        }
-        match read_snapshot(vfs, config, named, &name) {
-            Ok(read) if bound.allows(named.zxid, read.1.as_ref()) => return Ok(Some(read)),
-            Ok(_) => {}
-            Err(DiskFault::Corrupt { file, offset, what }) => {
-                events.push(Event::SnapshotSkipped { file, why: format!("at byte {offset}: {what}") });
+        let why = if purge::is_whole(vfs, named.compression, &name, size)? {
+            match read_snapshot(vfs, config, named, &name) {
+                Ok(read) if bound.allows(named.zxid, read.1.as_ref()) => {
+                    newest.base = Some(read);
+                    return Ok(newest);
+                }
+                Ok(_) => continue,
+                Err(DiskFault::Corrupt { offset, what, .. }) => format!("at byte {offset}: {what}"),
+                Err(fault) => return Err(fault),
             }
-            Err(fault) => return Err(fault),
+        } else {
+            snapshot::describe(named.compression)
+        };
+        if !named.temporary {
+            newest.unread.get_or_insert_with(|| (named.zxid, name.clone()));
         }
+        events.push(Event::SnapshotSkipped { file: name, why });
     }
-    Ok(None)
+    Ok(newest)
 }
 
 /// Reads one snapshot file. The tree is as of the zxid in its name, if it is exact; a fuzzy one has effects of later txns.
@@ -289,6 +306,15 @@ impl<'a> Replay<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A finished snapshot is renamed into place when it is durable, so what its name says was there. If it cannot be read and
+    /// the log ends before that, what looks like the torn end of a log is not one.
+    fn reaches(&self, unread: Option<(Zxid, String)>) -> Result<(), DiskFault> {
+        let Some((zxid, name)) = unread.filter(|(zxid, _)| *zxid > self.last) else { return Ok(()) };
+        let file = layout::shown(&FileName { dir: Dir::Snap, name });
+        let what = format!("it cannot be read, and without it the data ends at {} before {zxid}", self.last);
+        Err(DiskFault::Missing { file, what })
     }
 
     /// Whatever is older than the snapshot goes if the log does not lead up to it. That is so when a power cut came right after
