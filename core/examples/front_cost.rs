@@ -86,6 +86,7 @@ fn main() {
         tick_ms: 2000,
         frame_max: 1 << 20,
         in_flight_max: 1000,
+        large_above: None,
         output_high: 4 << 20,
         skip_acl: false,
         super_digest: None,

@@ -266,6 +266,12 @@ pub enum CloseReason {
     SessionTakenOver,
     /// The handshake was refused; the text says why.
     Refused(String),
+    /// More connections begin than `connection_throttle_tokens` lets in.
+    Throttled,
+    /// The requests in flight that are larger than `largeRequestThreshold` come to `largeRequestMaxBytes`.
+    LargeRequest,
+    /// Its requests waited for longer than its session's timeout.
+    Stale,
     /// Bytes that are not the protocol; the text says which.
     Malformed(String),
     /// An opcode that names nothing.

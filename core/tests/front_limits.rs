@@ -259,3 +259,36 @@ fn timeouts_are_clamped_on_both_sides() {
         assert_eq!(server.with(conn, |c| c.timeout_ms()), given, "{asked}");
     }
 }
+
+#[test]
+fn a_request_that_waited_too_long_is_refused_in_its_turn_and_not_carried_out() {
+    let (mut server, conn) = served(front_config());
+    server.call_and_forget(conn, &create("/a", Bytes::new()));
+    server.instantly = false;
+    let write = server.send(conn, &set("/a", Bytes::from_static(b"1")));
+    server.late = true;
+    let late = [server.send(conn, &set("/a", Bytes::from_static(b"2"))), server.send(conn, &get("/a"))];
+    server.send_as(conn, xid::PING, &Request::Ping);
+    assert_eq!(server.take(conn), [], "all wait for the write in front of them");
+    server.instantly = true;
+    server.settle();
+    let answers: Vec<_> =
+        server.take(conn).iter().map(|f| (f.header().xid, f.header().zxid.0, f.header().err)).collect();
+    assert_eq!(answers, [(write, 3, 0), (late[0], 3, -127), (late[1], 3, -127), (xid::PING, 3, 0)]);
+    server.send(conn, &Request::CloseSession);
+    assert_eq!(server.take(conn)[0].header().err, 0, "who wants to go may");
+}
+
+#[test]
+fn large_requests_are_counted_until_they_are_answered() {
+    let (mut server, conn) = served(FrontConfig { large_above: Some(1000), ..front_config() });
+    let large = |server: &Server| server.with(conn, |c| c.large_bytes());
+    server.instantly = false;
+    server.send(conn, &create("/small", Bytes::from(vec![1; 500])));
+    assert_eq!(large(&server), 0);
+    server.send(conn, &create("/large", Bytes::from(vec![1; 5000])));
+    assert!((5000..5100).contains(&large(&server)), "{}", large(&server));
+    server.instantly = true;
+    server.settle();
+    assert_eq!(large(&server), 0);
+}

@@ -42,6 +42,8 @@ pub(crate) struct Consensus {
     bell: Bell,
     /// Requests that the replica could still take when it was asked last.
     credit: AtomicI64,
+    /// Requests between its door and their reply, when it was asked last.
+    outstanding: AtomicI64,
     /// Requests that were let in since, and that it has not seen yet.
     on_their_way: AtomicI64,
     /// When the replica wants a tick; `u64::MAX` never.
@@ -80,6 +82,7 @@ impl Consensus {
             seat: Seat::new(owner),
             bell: Bell::default(),
             credit: AtomicI64::new(0),
+            outstanding: AtomicI64::new(0),
             on_their_way: AtomicI64::new(0),
             deadline: AtomicU64::new(u64::MAX),
             drained: Mutex::new(false),
@@ -100,6 +103,11 @@ impl Consensus {
     /// True while more requests may be let in.
     pub(crate) fn has_credit(&self) -> bool {
         self.credit.load(Ordering::Relaxed) > self.on_their_way.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were let in and not answered yet.
+    pub(crate) fn in_process(&self) -> i64 {
+        self.outstanding.load(Ordering::Relaxed) + self.on_their_way.load(Ordering::Relaxed)
     }
 
     /// Looks at the replica.
@@ -194,6 +202,7 @@ impl Shared {
         let consensus = &self.consensus;
         let credit = (replica.credit().requests as usize).min(self.log.room());
         consensus.credit.store(credit as i64, Ordering::Relaxed);
+        consensus.outstanding.store(replica.outstanding() as i64, Ordering::Relaxed);
         // After the store: for a moment too little is let in rather than too much, and `deliver` lets the rest in.
         consensus.on_their_way.fetch_sub(seen as i64, Ordering::Release);
         let deadline = replica.deadline().map_or(u64::MAX, |at| at.0);
@@ -267,7 +276,7 @@ impl Shared {
             Action::Hang { link, why } => self.hang_up(link, &why),
             Action::Role(standing) => self.stand(standing, owner, deliveries),
             Action::SessionMoved { session } => {
-                let conn = Desk { table: &self.table, tally: &owner.tally }.conn_of(session);
+                let conn = Desk { shared: self, tally: &owner.tally }.conn_of(session);
                 deliveries.close.extend(conn.map(|conn| (conn, CloseReason::SessionMoved)));
             }
         }
@@ -301,7 +310,7 @@ impl Shared {
         // Alone, so that what the client sent behind its handshake is in the inbox before its task can put anything
         // there that it sent later.
         let tree = self.gate.hold();
-        let desk = Desk { table: &self.table, tally: &owner.tally };
+        let desk = Desk { shared: self, tally: &owner.tally };
         let now = self.clock.now();
         let host = Host { config: &self.front, tree: &tree, conns: &desk, watches: &self.watches, now };
         front::answer_session(conn, answer, &host, &mut owner.intake);
@@ -315,7 +324,7 @@ impl Shared {
         let mut rest = commits;
         while !rest.is_empty() {
             let mut tree = self.gate.hold();
-            let desk = Desk { table: &self.table, tally: &owner.tally };
+            let desk = Desk { shared: self, tally: &owner.tally };
             let batch = crate::apply::Batch {
                 front: &self.front,
                 conns: &desk,

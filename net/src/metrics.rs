@@ -240,6 +240,10 @@ pub struct Rare {
     pub recovery: Summary,
     /// `startup_txns_loaded`: txns replayed at start.
     pub txns_replayed: Summary,
+    /// `connection_token_deficit`: tokens that are missing when a handshake is let in.
+    pub token_deficit: Summary,
+    /// `request_throttle_queue_time_ms`: how long requests waited at the door, microseconds.
+    pub throttle_waits: Summary,
 }
 
 /// A counter.
@@ -293,6 +297,14 @@ pub struct Metrics {
     pub txns: Counter,
     /// `request_throttle_wait_count`: how often a connection was not read for want of credit.
     pub throttled: Counter,
+    /// `large_requests_rejected`.
+    pub large_rejected: Counter,
+    /// `throttled_ops`: refused for having waited too long.
+    pub throttled_ops: Counter,
+    /// `stale_requests`: carried out though they had waited for longer than their session's timeout.
+    pub stale: Counter,
+    /// `stale_requests_dropped`: the same, but dropped; and those whose connection had gone.
+    pub stale_dropped: Counter,
     /// See there.
     pub ensemble: EnsembleMetrics,
 }
@@ -310,6 +322,8 @@ impl Metrics {
             snapshot: Summary::basic(),
             recovery: Summary::basic(),
             txns_replayed: Summary::basic(),
+            token_deficit: Summary::basic(),
+            throttle_waits: Summary::advanced(),
         };
         Self {
             entries: (0..entries.max(1)).map(|_| CachePadded::new(Mutex::new(Served::new()))).collect(),
@@ -326,6 +340,10 @@ impl Metrics {
             requests: Counter::default(),
             txns: Counter::default(),
             throttled: Counter::default(),
+            large_rejected: Counter::default(),
+            throttled_ops: Counter::default(),
+            stale: Counter::default(),
+            stale_dropped: Counter::default(),
             ensemble: EnsembleMetrics::new(),
         }
     }

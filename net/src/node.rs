@@ -22,7 +22,8 @@ use zk_core::input::Input;
 use zk_core::replica::{Outbox, Replica, ReplicaConfig};
 
 use crate::client::four_letter::{EnsembleFacts, Facts};
-use crate::client::listener::{self, Limits};
+use crate::client::limits::Limits;
+use crate::client::listener;
 use crate::client::{socket, sweep};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
@@ -164,6 +165,7 @@ impl Node {
             consensus: Consensus::new(replica, outbox),
             peers,
             outstanding_max: config.replica.outstanding_max,
+            limits: config.limits,
             // The workers, and the threads of consensus, disk and background.
             entries: workers + 3,
             on_failure,

@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::Mutex;
 use zk_core::action::DiskCommand;
 use zk_core::front::FrontConfig;
+use zk_core::front::throttle::{Admission, ConnectionThrottle, Handshake};
 use zk_core::replica::{Phase, Replica, Standing};
+use zk_core::time::Mono;
 use zk_core::tree::Tree;
 
 use crate::apply::Digests;
 use crate::client::Client;
 use crate::client::four_letter::{Facts, TRACE_MASK};
+use crate::client::limits::{LargeGuard, Limits, RequestThrottle};
 use crate::client::table::{Shards, Table};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
@@ -53,6 +56,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// What clients without a session did.
     pub(crate) strangers: Complaints<&'static str>,
+    pub(crate) requests: RequestThrottle,
+    pub(crate) large: Option<LargeGuard>,
+    handshakes: Option<Mutex<ConnectionThrottle>>,
     /// Connections that are not read until there is credit again.
     starved: Mutex<Vec<Arc<Client>>>,
     /// Of `gtmk` and `stmk`.
@@ -72,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) consensus: Consensus,
     pub(crate) peers: Option<Peers>,
     pub(crate) outstanding_max: u32,
+    pub(crate) limits: Limits,
     /// Threads that read the tree often.
     pub(crate) entries: usize,
     pub(crate) on_failure: OnFailure,
@@ -80,7 +87,9 @@ pub(crate) struct Parts {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { front, facts, clock, tree, hash_seed, consensus, peers, .. } = parts;
-        let Parts { outstanding_max, entries, on_failure, .. } = parts;
+        let Parts { outstanding_max, limits, entries, on_failure, .. } = parts;
+        let throttle = || Mutex::new(ConnectionThrottle::new(limits.handshakes, hash_seed, clock.mono()));
+        let handshakes = (limits.handshakes.tokens > 0).then(throttle);
         let standing = consensus.look(Replica::standing);
         Self {
             front,
@@ -102,6 +111,9 @@ impl Shared {
             digests: Digests::default(),
             metrics: Metrics::new(entries),
             strangers: Complaints::default(),
+            requests: limits.requests,
+            large: limits.large.map(LargeGuard::new),
+            handshakes,
             starved: Mutex::new(Vec::new()),
             trace_mask: AtomicI64::new(TRACE_MASK),
             stopping: AtomicBool::new(false),
@@ -110,24 +122,55 @@ impl Shared {
         }
     }
 
-    /// The connection is not read until there is credit; false if there is some by now.
+    /// The connection waits until there is credit; false if there is some by now.
     pub(crate) fn starve(&self, client: &Arc<Client>) -> bool {
-        self.starved.lock().push(Arc::clone(client));
+        if !client.starves.swap(true, Ordering::AcqRel) {
+            self.starved.lock().push(Arc::clone(client));
+        }
         // Credit that came before the push has fed nobody.
-        if self.consensus.has_credit() {
+        if self.has_credit() {
             return false;
         }
         self.metrics.throttled.increment();
         true
     }
 
+    /// True while anybody may ask for more.
+    fn has_credit(&self) -> bool {
+        self.consensus.has_credit() && !self.is_throttled()
+    }
+
+    /// True while as many requests are carried out as `request_throttle_max_requests` allows.
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.requests.requests.is_some_and(|max| self.consensus.in_process() >= i64::from(max))
+    }
+
+    /// May a connection begin with this handshake?
+    pub(crate) fn admits(&self, what: Handshake, now: Mono) -> bool {
+        let Some(throttle) = &self.handshakes else { return true };
+        match throttle.lock().admit(what, now) {
+            Admission::Unlimited => {}
+            Admission::Granted { deficit } => self.metrics.rare.lock().token_deficit.record(deficit),
+            Admission::Denied => return false,
+        }
+        true
+    }
+
+    /// How likely a handshake is turned away by chance, millionths.
+    pub(crate) fn drop_probability(&self) -> u32 {
+        self.handshakes.as_ref().map_or(0, |throttle| throttle.lock().drop_probability())
+    }
+
     /// Lets those read again that waited for credit, if there is any.
     pub(crate) fn feed_starved(&self) {
-        if !self.consensus.has_credit() {
+        if !self.has_credit() {
             return;
         }
         let fed = std::mem::take(&mut *self.starved.lock());
-        fed.iter().for_each(|client| client.ring());
+        for client in fed {
+            client.starves.store(false, Ordering::Release);
+            client.ring();
+        }
     }
 
     /// There may be room for what other servers say.

@@ -9,7 +9,7 @@ use served::{Client, config, create, get, get_and_watch, set, start, until};
 use zk_core::ids::SessionId;
 use zk_core::wire::client::{GetDataResponse, SetDataResponse, WatcherEvent, xid};
 use zk_core::wire::request::Request;
-use zk_net::client::listener::Limits;
+use zk_net::client::limits::Limits;
 
 fn data_of(client: &mut Client, path: &str) -> (Vec<u8>, i32) {
     let reply: GetDataResponse = client.ask(get(path)).decode();
@@ -177,7 +177,7 @@ fn a_watcher_hears_of_a_change_by_another_client() {
 fn watches_and_places_go_with_their_connection() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
-    config.limits = Limits { per_address: Some(3), total: None };
+    config.limits = Limits { per_address: Some(3), ..Limits::NONE };
     let served = start(config);
     let (mut first, mut second) = (served.client(), served.client());
     first.ask(create("/a", b""));
@@ -202,7 +202,7 @@ fn watches_and_places_go_with_their_connection() {
 fn all_addresses_together_have_no_more_places_than_max_cnxns() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
-    config.limits = Limits { per_address: None, total: Some(2) };
+    config.limits = Limits { total: Some(2), ..Limits::NONE };
     let served = start(config);
     let (_first, mut second) = (served.client(), served.client());
     assert!(served.socket().is_closed());

@@ -16,7 +16,6 @@ use zk_core::front::FrontConfig;
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
 use zk_core::replica::{Ensemble, ReplicaConfig, SyncReads};
-use zk_net::client::listener::Limits;
 use zk_net::disk::directories::Missing;
 use zk_net::node::{Node, NodeConfig, StartError};
 use zk_net::peer::PeerConfig;
@@ -171,7 +170,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
         client_host: cfg.client_host.clone(),
         client_port: cfg.client_port,
         listen_backlog: cfg.listen_backlog,
-        limits: Limits { per_address: cfg.connections_per_address, total: cfg.connections },
+        limits: cfg.limits,
         disk: DiskConfig {
             prealloc: cfg.prealloc,
             force_sync: cfg.force_sync,
@@ -187,6 +186,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             tick_ms: cfg.tick_ms,
             frame_max: cfg.frame_max as usize,
             in_flight_max: IN_FLIGHT_MAX,
+            large_above: cfg.limits.large.map(|large| large.above),
             output_high: OUTPUT_HIGH,
             skip_acl: cfg.skip_acl,
             super_digest: cfg.super_digest.clone(),

@@ -7,7 +7,7 @@ use super::events::Bell;
 use super::outgoing::Outgoing;
 use super::pipeline::{Owed, Pending};
 use super::reply::put_txn_reply;
-use super::{Connections, FrontConfig, Host, Intake, Scratch, Watches, deliver, receive_in};
+use super::{Coming, Connections, FrontConfig, Host, Intake, Scratch, Watches, deliver, receive_in};
 use crate::action::{CloseReason, Commit};
 use crate::ids::{ConnId, SessionId};
 use crate::time::Now;
@@ -163,7 +163,7 @@ pub(super) fn begin_session<C: Connections, W: Watches>(
     let begin = |conn: &mut Connection, intake: &mut Intake| {
         let Some((behind, since)) = conn.establish(session, timeout_ms) else { return false };
         conn.answered(op::CREATE_SESSION, 0, host.tree.last_zxid(), since, host);
-        behind.into_iter().for_each(|frame| receive_in(conn, frame, host, intake));
+        behind.into_iter().for_each(|frame| receive_in(conn, frame, Coming::InTime, host, intake));
         true
     };
     if deliver(conn, host, intake, begin) != Some(true) {

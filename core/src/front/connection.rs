@@ -220,6 +220,11 @@ impl Connection {
         }
     }
 
+    /// Bytes of its requests between door and reply that are longer than [`FrontConfig::large_above`].
+    pub const fn large_bytes(&self) -> usize {
+        self.pipeline.large()
+    }
+
     /// When it is to be closed for silence (client protocol §3.6), unless a frame comes before.
     pub fn idle_deadline(&self) -> Mono {
         let patience_ms = match self.phase {

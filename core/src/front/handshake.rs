@@ -5,6 +5,7 @@ use alloc::format;
 use bytes::Bytes;
 
 use super::connection::{Connection, Limits, Phase, Waiting};
+use super::throttle::Handshake;
 use super::{Connections, Host, Intake};
 use crate::action::CloseReason;
 use crate::ids::SessionId;
@@ -24,6 +25,13 @@ pub(super) fn greet<C: Connections, W>(
         Ok(request) => request,
         Err(error) => return conn.close(CloseReason::Malformed(format!("ConnectRequest: {error}"))),
     };
+    let what = match request.session {
+        SessionId::NONE => Handshake::Global,
+        _ => Handshake::Renewed,
+    };
+    if !host.conns.admits(what, host.now.mono) {
+        return conn.close(CloseReason::Throttled);
+    }
     // A server that is behind its client would show it the past.
     let (seen, last) = (request.last_zxid_seen, host.tree.last_zxid());
     if seen > last {
@@ -48,6 +56,7 @@ pub(super) fn greet<C: Connections, W>(
     };
     conn.timeout_ms = timeout_ms;
     conn.limits = Limits::of(config);
+    conn.pipeline.count_above(config.large_above);
     let (read_only, since) = (request.read_only, host.now.mono);
     conn.phase = Phase::Waiting(Waiting { read_only, since, behind: VecDeque::new() });
     intake.inputs.push(Input::Connect { conn: conn.id, ask });

@@ -21,6 +21,7 @@ mod pipeline;
 mod reply;
 mod requests;
 mod serve_read;
+pub mod throttle;
 
 use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
@@ -28,12 +29,13 @@ use bytes::{Bytes, BytesMut};
 use crate::action::{CloseReason, Commit, SessionAnswer};
 use crate::ids::{ConnId, SessionId};
 use crate::input::Input;
-use crate::time::Now;
+use crate::time::{Mono, Now};
 use crate::tree::{Changes, Tree};
 use crate::watch::{Hearer, WatchShard};
 use apply_batch::{Batch, begin_session};
 use connection::{Connection, Phase};
 pub use events::EventKind;
+use throttle::Handshake;
 
 /// The driver's table of connections.
 pub trait Connections {
@@ -45,6 +47,11 @@ pub trait Connections {
     fn unbind(&self, session: SessionId, conn: ConnId);
     /// The connection that serves the session on this server.
     fn conn_of(&self, session: SessionId) -> Option<ConnId>;
+    /// May a connection begin with this handshake? Without a throttle, any may.
+    fn admits(&self, what: Handshake, now: Mono) -> bool {
+        let _ = (what, now);
+        true
+    }
     /// A request with this opcode was answered, so long after it came. For a driver's metrics.
     fn answered(&self, op: i32, latency_ns: u64) {
         let _ = (op, latency_ns);
@@ -74,6 +81,8 @@ pub struct FrontConfig {
     pub frame_max: usize,
     /// Requests of one connection between door and reply; beyond it the connection is not read from.
     pub in_flight_max: usize,
+    /// `largeRequestThreshold`: requests longer than that are counted by [`Connection::large_bytes`], bytes.
+    pub large_above: Option<usize>,
     /// Output a connection may pile up before it is not read from, bytes.
     pub output_high: usize,
     /// `zookeeper.skipACL=yes`.
@@ -133,19 +142,48 @@ pub fn receive<C: Connections, W: Watches>(
     host: &Host<'_, C, W>,
     intake: &mut Intake,
 ) {
+    receive_as(conn, frame, Coming::InTime, host, intake);
+}
+
+/// The same for a frame that waited at the door for longer than `throttled_op_wait_time`: it is refused in its turn with
+/// -127 and not carried out, unless it is a ping, the end of the session, or what begins it.
+pub fn receive_late<C: Connections, W: Watches>(
+    conn: &mut Connection,
+    frame: Bytes,
+    host: &Host<'_, C, W>,
+    intake: &mut Intake,
+) {
+    receive_as(conn, frame, Coming::Late, host, intake);
+}
+
+/// Whether a frame came to its turn in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coming {
+    InTime,
+    Late,
+}
+
+fn receive_as<C: Connections, W: Watches>(
+    conn: &mut Connection,
+    frame: Bytes,
+    coming: Coming,
+    host: &Host<'_, C, W>,
+    intake: &mut Intake,
+) {
     if conn.closing.is_some() {
         return;
     }
     conn.outgoing.stats.received += 1;
     conn.heard = host.now.mono;
     let before = conn.mark();
-    receive_in(conn, frame, host, intake);
+    receive_in(conn, frame, coming, host, intake);
     conn.note_dirty(before, &mut intake.dirty);
 }
 
 fn receive_in<C: Connections, W: Watches>(
     conn: &mut Connection,
     frame: Bytes,
+    coming: Coming,
     host: &Host<'_, C, W>,
     intake: &mut Intake,
 ) {
@@ -157,7 +195,7 @@ fn receive_in<C: Connections, W: Watches>(
         Phase::Waiting(waiting) => waiting.behind.push_back(frame),
         Phase::Serving { session } => {
             let session = *session;
-            requests::take(conn, session, frame, host, intake);
+            requests::take(conn, session, frame, coming, host, intake);
         }
     }
 }

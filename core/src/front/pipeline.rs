@@ -60,12 +60,21 @@ pub(super) enum Owed {
 pub(super) struct Pipeline {
     pending: VecDeque<Pending>,
     bytes: usize,
+    /// Requests longer than that are counted apart, bytes.
+    large_above: Option<usize>,
+    large: usize,
     parked: usize,
     /// A closeSession is among them.
     closes: bool,
 }
 
 impl Pipeline {
+    /// Counts requests longer than that, bytes, apart. Nothing may be pending.
+    pub(super) fn count_above(&mut self, large_above: Option<usize>) {
+        debug_assert!(self.is_empty());
+        self.large_above = large_above;
+    }
+
     /// Appends a request. A read may only come behind something.
     pub(super) fn push(&mut self, pending: Pending) {
         match pending.owed {
@@ -80,6 +89,7 @@ impl Pipeline {
             Owed::Write { .. } | Owed::Sync { .. } => {}
         }
         self.bytes += pending.frame_len;
+        self.large += self.large_part(&pending);
         self.pending.push_back(pending);
     }
 
@@ -88,6 +98,7 @@ impl Pipeline {
         debug_assert!(!matches!(self.pending.front(), Some(Pending { owed: Owed::Read { .. }, .. })));
         let pending = self.pending.pop_front()?;
         self.bytes -= pending.frame_len;
+        self.large -= self.large_part(&pending);
         Some(pending)
     }
 
@@ -95,12 +106,13 @@ impl Pipeline {
     pub(super) fn pop_read(&mut self) -> Option<Pending> {
         let pending = self.pending.pop_front_if(|p| matches!(p.owed, Owed::Read { .. }))?;
         self.bytes -= pending.frame_len;
+        self.large -= self.large_part(&pending);
         self.parked -= 1;
         Some(pending)
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { large_above: self.large_above, ..Self::default() };
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -114,6 +126,16 @@ impl Pipeline {
     /// Bytes of frames that are held, at most.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The same of those that are large.
+    pub(super) const fn large(&self) -> usize {
+        self.large
+    }
+
+    fn large_part(&self, pending: &Pending) -> usize {
+        let large = self.large_above.is_some_and(|above| pending.frame_len > above);
+        if large { pending.frame_len } else { 0 }
     }
 
     /// Reads that wait.

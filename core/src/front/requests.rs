@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use super::connection::Connection;
 use super::pipeline::{Owed, Pending};
 use super::serve_read::{Read, Reader};
-use super::{Connections, Host, Intake, Watches};
+use super::{Coming, Connections, Host, Intake, Watches};
 use crate::action::CloseReason;
 use crate::auth;
 use crate::error::OpError;
@@ -30,6 +30,7 @@ pub(super) fn take<C: Connections, W: Watches>(
     conn: &mut Connection,
     session: SessionId,
     mut frame: Bytes,
+    coming: Coming,
     host: &Host<'_, C, W>,
     intake: &mut Intake,
 ) {
@@ -46,8 +47,11 @@ pub(super) fn take<C: Connections, W: Watches>(
         // Between servers, or inside a multi: never from a client on its own.
         op::CHECK | op::DELETE_CONTAINER | op::CREATE_SESSION => return refuse_opcode(conn, &at),
         _ => match Request::decode(op, frame.clone()) {
-            Ok(Some(request)) => return take_request(conn, &at, request, host, intake),
             Ok(None) => return refuse_opcode(conn, &at),
+            _ if coming == Coming::Late && !matches!(op, op::PING | op::CLOSE_SESSION) => {
+                return read(conn, &at, Read::Throttled { op }, host, intake);
+            }
+            Ok(Some(request)) => return take_request(conn, &at, request, host, intake),
             Err(_) => return take_undecodable(conn, &at, frame, host, intake),
         },
     }

@@ -34,13 +34,18 @@ pub(super) enum Read {
         /// end of an empty multi follows the header (client protocol §4). Clients look at the header only.
         ends_a_multi: bool,
     },
+    /// One that waited at the door for too long; it is not carried out.
+    Throttled {
+        /// Its opcode.
+        op: i32,
+    },
 }
 
 impl Read {
     pub(super) const fn op(&self) -> i32 {
         match self {
             Self::Request(request) => request.op(),
-            Self::Undecodable { op, .. } => *op,
+            Self::Undecodable { op, .. } | Self::Throttled { op } => *op,
         }
     }
 }
@@ -66,6 +71,7 @@ impl Reader<'_> {
             Read::Undecodable { ends_a_multi: false, .. } => {
                 self.out.refusal(xid, zxid, OpError::MarshallingError);
             }
+            Read::Throttled { .. } => self.out.refusal(xid, zxid, OpError::ThrottledOp),
             Read::Undecodable { ends_a_multi: true, .. } => self.out.frame(|out| {
                 let err = OpError::MarshallingError.code();
                 ReplyHeader { xid, zxid, err }.encode(out);

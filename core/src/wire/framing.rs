@@ -57,6 +57,11 @@ impl FrameReader {
         self.buffer.first_chunk().copied()
     }
 
+    /// How long the frame is that comes next, without its prefix, once that is known and acceptable.
+    pub fn announced(&self) -> Option<usize> {
+        self.judge(i32::from_be_bytes(self.first_four()?)).ok()
+    }
+
     /// Bytes received and not yet handed out.
     pub fn buffered(&self) -> usize {
         self.buffer.len()

@@ -13,7 +13,9 @@ use bytes::{Bytes, BytesMut};
 use zk_core::action::{Action, CloseReason, Commit, DiskCommand};
 use zk_core::disk::recovery::Recovered;
 use zk_core::front::connection::Connection;
-use zk_core::front::{Connections, FrontConfig, Host, Intake, Watches, answer_session, apply, gone, receive};
+use zk_core::front::{
+    Connections, FrontConfig, Host, Intake, Watches, answer_session, apply, gone, receive, receive_late,
+};
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
 use zk_core::input::{Input, Token};
 use zk_core::replica::{Outbox, Replica, ReplicaConfig};
@@ -48,6 +50,7 @@ pub fn front_config() -> FrontConfig {
         tick_ms: TICK_MS,
         frame_max: JUTE_MAXBUFFER,
         in_flight_max: 1000,
+        large_above: None,
         output_high: 4 << 20,
         skip_acl: false,
         // super:admin
@@ -185,6 +188,8 @@ pub struct Server {
     pub to_apply: VecDeque<Vec<Commit>>,
     /// Everything is durable and applied as soon as it may be.
     pub instantly: bool,
+    /// Frames have waited at the door for too long.
+    pub late: bool,
     /// A client whose socket takes nothing.
     pub stalled: Option<ConnId>,
     peers: BTreeMap<ConnId, Peer>,
@@ -228,6 +233,7 @@ impl Server {
             disk: VecDeque::new(),
             to_apply: VecDeque::new(),
             instantly: true,
+            late: false,
             stalled: None,
             peers: BTreeMap::new(),
             intake: Intake::default(),
@@ -290,6 +296,7 @@ impl Server {
             }
             let Some(held) = self.table.get(conn) else { continue };
             let host = host!(self);
+            let receive = if self.late { receive_late::<Table, Shards> } else { receive };
             self.table.hold(&held, |c| receive(c, frame, &host, &mut self.intake));
         }
         self.settle();

@@ -16,6 +16,7 @@ use zk_core::time::Now;
 use zk_core::wire::framing::FrameReader;
 
 use super::Client;
+use super::arrivals::{Arrivals, Judgement};
 use super::four_letter::{self, Word};
 use super::socket::ReadHalf;
 use super::table::Desk;
@@ -67,13 +68,25 @@ struct Task {
     read_size: usize,
     /// Bytes read and not counted yet.
     received: u64,
+    /// When what is in `frames` came; only while requests are throttled.
+    arrivals: Arrivals,
 }
 
 /// Serves a connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, client: Arc<Client>, socket: ReadHalf) {
     let frames = FrameReader::new(shared.front.frame_max);
-    let mut task =
-        Task { shared, client, socket, frames, greeted: false, reads: true, read_size: READ, received: 0 };
+    let arrivals = Arrivals::new(&shared.requests);
+    let mut task = Task {
+        shared,
+        client,
+        socket,
+        frames,
+        greeted: false,
+        reads: true,
+        read_size: READ,
+        received: 0,
+        arrivals,
+    };
     let broken = task.run().await;
     task.finish(broken);
 }
@@ -88,6 +101,7 @@ impl Task {
                 Next::Read(Ok(0)) => return Ok(()),
                 Next::Read(Ok(read)) => {
                     self.received += read as u64;
+                    self.arrivals.came(read, || self.shared.clock.mono());
                     self.read_size = if read == self.read_size { READ_MORE } else { READ };
                 }
                 Next::Read(Err(error)) => return Err(error),
@@ -133,7 +147,10 @@ impl Task {
                 // Its own output may have been what filled it, and has been written since.
                 Stop::Full if self.client.state.lock().wants_input() => {}
                 Stop::Full => break false,
-                Stop::NoCredit if self.shared.starve(&self.client) => break false,
+                // Who is throttled is read from a little all the same, so that it is heard if the client goes.
+                Stop::NoCredit if self.shared.starve(&self.client) => {
+                    break self.shared.is_throttled() && self.frames.buffered() < READ;
+                }
                 Stop::NoCredit => {}
             }
         };
@@ -151,6 +168,7 @@ impl Task {
             let (shared, client) = (&self.shared, &self.client);
             let received = std::mem::take(&mut self.received);
             shared.metrics.count(Entry::of_this_thread(), tally, received, now.mono);
+            self.arrivals.report(&shared.metrics);
             if !intake.inputs.is_empty() {
                 shared.submit(&mut intake.inputs);
                 shared.decide();
@@ -169,7 +187,7 @@ impl Task {
     fn take_frames(&mut self, now: Now, intake: &mut Intake, tally: &Tally) -> Stop {
         let (shared, client) = (&self.shared, &self.client);
         let tree = shared.gate.enter(Entry::of_this_thread());
-        let desk = Desk { table: &shared.table, tally };
+        let desk = Desk { shared, tally };
         let host = Host { config: &shared.front, tree: &tree, conns: &desk, watches: &shared.watches, now };
         let mut state = client.state.lock();
         for _ in 0..FRAMES_MAX {
@@ -178,14 +196,33 @@ impl Task {
                 client.full.store(true, Ordering::Release);
                 return Stop::Full;
             }
-            if state.in_flight() > 0 && !shared.consensus.has_credit() {
+            if state.in_flight() > 0 && !shared.consensus.has_credit() || shared.is_throttled() {
                 return Stop::NoCredit;
             }
+            if !has_room(shared, client, &self.frames) {
+                shared.metrics.large_rejected.increment();
+                state.close(CloseReason::LargeRequest);
+                continue;
+            }
+            let buffered = self.frames.buffered();
             match self.frames.next_frame() {
                 Ok(Some(frame)) => {
                     let before = intake.inputs.len();
-                    tally.of(&mut state, |state| front::receive(state, frame, &host, intake));
+                    let timeout_ms = state.timeout_ms();
+                    let took = buffered - self.frames.buffered();
+                    match self.arrivals.judge(took, now.mono, timeout_ms, &shared.requests, &shared.metrics) {
+                        Judgement::InTime => {
+                            tally.of(&mut state, |state| front::receive(state, frame, &host, intake));
+                        }
+                        Judgement::Late => {
+                            tally.of(&mut state, |state| front::receive_late(state, frame, &host, intake));
+                        }
+                        Judgement::Stale => state.close(CloseReason::Stale),
+                    }
                     shared.consensus.let_in(requests_in(&intake.inputs[before..]));
+                    if let Some(large) = &shared.large {
+                        large.settle(&client.large, state.large_bytes());
+                    }
                 }
                 Ok(None) => return Stop::NeedsBytes,
                 Err(error) => state.close(CloseReason::Malformed(error.to_string())),
@@ -226,12 +263,20 @@ impl Task {
 
     /// The connection is over: nobody finds it any more, its watches go, the replica hears of it.
     fn finish(self, broken: io::Result<()>) {
-        let Self { shared, client, socket, greeted, .. } = self;
+        let Self { shared, client, socket, greeted, mut frames, arrivals, .. } = self;
         shared.table.remove(client.id);
+        if greeted && arrivals.are_noted() {
+            while let Ok(Some(_)) = frames.next_frame() {
+                shared.metrics.stale_dropped.increment();
+            }
+        }
+        if let Some(large) = &shared.large {
+            large.settle(&client.large, 0);
+        }
         shared.metrics.bytes_sent.add(client.written.load(Ordering::Relaxed));
         let (mut inputs, session, why) = SCRATCH.with_borrow_mut(|(intake, tally)| {
             let mut state = client.state.lock();
-            let desk = Desk { table: &shared.table, tally };
+            let desk = Desk { shared: &shared, tally };
             let session = state.session();
             let closing = state.closing().cloned();
             front::gone(&mut state, &desk, &shared.watches, intake);
@@ -247,6 +292,17 @@ impl Task {
             shared.decide();
         }
     }
+}
+
+/// True unless the next frame is large and there is no room for it. The room it needs is taken once it is there.
+fn has_room(shared: &Shared, client: &Client, frames: &FrameReader) -> bool {
+    let (Some(large), Some(len)) = (&shared.large, frames.announced()) else { return true };
+    if frames.buffered() < 4 + len {
+        return large.may_come(len);
+    }
+    let taken = large.take(len);
+    client.large.fetch_add(taken.unwrap_or(0), Ordering::Relaxed);
+    taken.is_some()
 }
 
 /// Once for every connection; loudly only where a client does what it should not.
@@ -269,6 +325,13 @@ fn tell_end(
         }
         Some(CloseReason::SessionExpired | CloseReason::SessionTakenOver) => {
             info!(%peer, session, reason = ?why, "connection closed");
+        }
+        Some(CloseReason::Throttled) => {
+            metrics.connections_rejected.increment();
+            let reason = in_words(&CloseReason::Throttled);
+            shared.strangers.about("throttled", |more| {
+                info!(%peer, reason, since_last_time = more, "connection refused");
+            });
         }
         Some(why) => {
             metrics.connections_dropped.increment();
@@ -306,6 +369,11 @@ fn in_words(why: &CloseReason) -> String {
         CloseReason::UnknownOpcode(op) => format!("opcode {op} is unknown"),
         CloseReason::AuthFailed => "authentication failed".to_owned(),
         CloseReason::Idle => "nothing was heard of it for too long".to_owned(),
+        CloseReason::Throttled => "more clients connect than connection_throttle_tokens allows".to_owned(),
+        CloseReason::LargeRequest => {
+            "the large requests in flight come to more than largeRequestMaxBytes".to_owned()
+        }
+        CloseReason::Stale => "its requests waited for longer than its session's timeout".to_owned(),
         CloseReason::SlowReader => "it does not read what it asked for".to_owned(),
         CloseReason::NotServing => "this server serves nobody at the moment".to_owned(),
         other => format!("{other:?}"),

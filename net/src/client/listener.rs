@@ -10,19 +10,11 @@ use parking_lot::Mutex;
 use tracing::{debug, warn};
 use zk_core::front::connection::Connection;
 
+use super::limits::Limits;
 use super::socket::{Listener, ReadHalf, WriteHalf};
 use super::{Client, connection};
 use crate::pace::Pace;
 use crate::shared::Shared;
-
-/// How many connections are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// `maxClientCnxns`: from one address; `None` is no limit.
-    pub per_address: Option<u32>,
-    /// `maxCnxns`: in all; `None` is no limit.
-    pub total: Option<u32>,
-}
 
 /// After an accept that failed for want of something (file descriptors, memory): time for it to come back.
 const BREATH: Duration = Duration::from_millis(100);
@@ -122,7 +114,8 @@ mod tests {
     use super::*;
 
     fn door(per_address: Option<u32>, total: Option<u32>) -> Arc<Door> {
-        Arc::new(Door { limits: Limits { per_address, total }, inside: Mutex::new(Inside::default()) })
+        let limits = Limits { per_address, total, ..Limits::NONE };
+        Arc::new(Door { limits, inside: Mutex::new(Inside::default()) })
     }
 
     #[test]

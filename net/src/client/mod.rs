@@ -1,8 +1,10 @@
 //! The client port: sockets, frames and the order of bytes. What a frame means is [`zk_core::front`]'s business.
 
+mod arrivals;
 mod connection;
 pub mod four_letter;
-pub mod listener;
+pub mod limits;
+pub(crate) mod listener;
 pub mod outbuf;
 pub(crate) mod socket;
 pub(crate) mod sweep;
@@ -10,7 +12,7 @@ pub(crate) mod table;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use bytes::BytesMut;
@@ -52,6 +54,10 @@ pub(crate) struct Client {
     heard: AtomicU64,
     /// It came for a four-letter word.
     asks_word: AtomicBool,
+    /// It is among those that wait for credit.
+    pub(crate) starves: AtomicBool,
+    /// Bytes of large requests that count against [`limits::LargeGuard`] for it.
+    pub(crate) large: AtomicUsize,
 }
 
 impl Client {
@@ -71,6 +77,8 @@ impl Client {
             leaving: AtomicU8::new(0),
             heard: AtomicU64::new(0),
             asks_word: AtomicBool::new(false),
+            starves: AtomicBool::new(false),
+            large: AtomicUsize::new(0),
         }
     }
 

@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use zk_core::front::connection::Connection;
+use zk_core::front::throttle::Handshake;
 use zk_core::front::{Connections, EventKind, Watches};
 use zk_core::ids::{ConnId, SessionId};
+use zk_core::time::Mono;
 use zk_core::watch::{SHARDS, WatchShard};
 use zk_core::wire::client::op;
 
 use super::Client;
 use crate::metrics::{Answered, Tally};
+use crate::shared::Shared;
 
 /// Locks of the table; a power of two.
 const PARTS: usize = 64;
@@ -84,32 +87,39 @@ impl Table {
 }
 
 /// The table for the length of one call into the core, with what is counted meanwhile.
-#[derive(Debug)]
 pub(crate) struct Desk<'a> {
-    pub(crate) table: &'a Table,
+    pub(crate) shared: &'a Shared,
     pub(crate) tally: &'a Tally,
 }
 
 impl Connections for Desk<'_> {
     fn with<R>(&self, conn: ConnId, f: impl FnOnce(&mut Connection) -> R) -> Option<R> {
-        let client = self.table.get(conn)?;
+        let client = self.shared.table.get(conn)?;
         let mut state = client.state.lock();
-        Some(self.tally.of(&mut state, f))
+        let done = self.tally.of(&mut state, f);
+        if let Some(large) = &self.shared.large {
+            large.settle(&client.large, state.large_bytes());
+        }
+        Some(done)
     }
 
     fn bind(&self, session: SessionId, conn: ConnId) -> Option<ConnId> {
-        self.table.sessions(session).lock().insert(session, conn)
+        self.shared.table.sessions(session).lock().insert(session, conn)
     }
 
     fn unbind(&self, session: SessionId, conn: ConnId) {
-        let mut sessions = self.table.sessions(session).lock();
+        let mut sessions = self.shared.table.sessions(session).lock();
         if sessions.get(&session) == Some(&conn) {
             sessions.remove(&session);
         }
     }
 
     fn conn_of(&self, session: SessionId) -> Option<ConnId> {
-        self.table.sessions(session).lock().get(&session).copied()
+        self.shared.table.sessions(session).lock().get(&session).copied()
+    }
+
+    fn admits(&self, what: Handshake, now: Mono) -> bool {
+        self.shared.admits(what, now)
     }
 
     fn answered(&self, op: i32, latency_ns: u64) {

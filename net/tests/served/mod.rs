@@ -25,7 +25,7 @@ use zk_core::wire::limits::JUTE_MAXBUFFER;
 use zk_core::wire::records::{Acl, perms};
 use zk_core::wire::request::Request;
 use zk_net::client::four_letter::Word;
-use zk_net::client::listener::Limits;
+use zk_net::client::limits::Limits;
 use zk_net::disk::directories::Missing;
 use zk_net::node::{Node, NodeConfig, StartError};
 
@@ -41,7 +41,7 @@ pub fn config(dir: &Path) -> NodeConfig {
         client_host: Some("127.0.0.1".into()),
         client_port: 0,
         listen_backlog: None,
-        limits: Limits { per_address: None, total: None },
+        limits: Limits::NONE,
         disk: DiskConfig {
             prealloc: 64 << 10,
             force_sync: true,
@@ -57,6 +57,7 @@ pub fn config(dir: &Path) -> NodeConfig {
             tick_ms: 2000,
             frame_max: JUTE_MAXBUFFER,
             in_flight_max: 1000,
+            large_above: None,
             output_high: 1 << 20,
             skip_acl: false,
             super_digest: None,

@@ -81,8 +81,9 @@ const ADMIN: Fate =
     NoEffect("is not in this version: there is no admin HTTP server; the four-letter words tell the same");
 const METRICS: Fate =
     NoEffect("is not in this version: no metrics are exported; the four-letter word mntr lists them");
-const THROTTLE: Fate =
-    NoEffect("is not in this version: requests and connections are not throttled this way");
+const STALL: Fate = NoEffect(
+    "has no effect: a request that waits for request_throttle_max_requests goes on as soon as another one is done",
+);
 const TLS_ONLY: Fate =
     NoEffect("speaks of TLS, which this version does not have and nothing else here asks for");
 const SASL_ONLY: Fate =
@@ -133,9 +134,22 @@ const KEYS: &[(&str, Fate)] = &[
     ("electionAlg", Applied),
     ("forceSync", Applied),
     ("globalOutstandingLimit", Applied),
+    ("connection_throttle_decrease_ratio", Applied),
+    ("connection_throttle_drop_decrease", Applied),
+    ("connection_throttle_drop_increase", Applied),
+    ("connection_throttle_fill_count", Applied),
+    ("connection_throttle_fill_time", Applied),
+    ("connection_throttle_freeze_time", Applied),
+    ("connection_throttle_global_session_weight", Applied),
+    ("connection_throttle_local_session_weight", Applied),
+    ("connection_throttle_renew_session_weight", Applied),
+    ("connection_throttle_tokens", Applied),
+    ("connection_throttle_weight_enabled", Applied),
     ("initLimit", Applied),
     ("jute.maxbuffer", Applied),
     ("jute.maxbuffer.extrasize", Applied),
+    ("largeRequestMaxBytes", Applied),
+    ("largeRequestThreshold", Applied),
     ("maxClientCnxns", Applied),
     ("maxCnxns", Applied),
     ("maxSessionTimeout", Applied),
@@ -143,6 +157,11 @@ const KEYS: &[(&str, Fate)] = &[
     ("multiAddress.enabled", Applied),
     ("preAllocSize", Applied),
     ("readonlymode.enabled", Applied),
+    ("request_stale_connection_check", Applied),
+    ("request_stale_latency_check", Applied),
+    ("request_throttle_drop_stale", Applied),
+    ("request_throttle_max_requests", Applied),
+    ("request_throttle_stall_time", STALL),
     ("skipACL", Applied),
     ("snapCount", Applied),
     ("snapSizeLimitInKb", Applied),
@@ -150,6 +169,7 @@ const KEYS: &[(&str, Fate)] = &[
     ("snapshot.trust.empty", Applied),
     ("standaloneEnabled", Applied),
     ("syncLimit", Applied),
+    ("throttled_op_wait_time", Applied),
     ("tickTime", Applied),
     // What must not be ignored.
     ("secureClientPort", TLS),
@@ -285,11 +305,8 @@ const KEYS: &[(&str, Fate)] = &[
     ("extendedTypesEnabled", NOT_YET),
     ("fsync.warningthresholdms", NOT_YET),
     ("IPAuthenticationProvider.usexforwardedfor", ADMIN),
-    ("largeRequestMaxBytes", THROTTLE),
-    ("largeRequestThreshold", THROTTLE),
     ("nio.sessionlessCnxnTimeout", NOT_YET),
     ("serializeLastProcessedZxid.enabled", NOT_YET),
-    ("throttled_op_wait_time", THROTTLE),
     ("txnLogSizeLimitInKb", NOT_YET),
     ("controllerPort", NOT_YET),
     ("test.allowDiscontinuousProposals", NOT_YET),
@@ -327,7 +344,6 @@ const FAMILIES: &[(&str, Fate)] = &[
     ),
     ("admin.", ADMIN),
     ("commitProcessor.", TUNING),
-    ("connection_throttle_", THROTTLE),
     ("jvm.pause.", NOT_YET),
     ("kerberos.", SASL_ONLY),
     ("leader.", JAVAS),
@@ -338,8 +354,6 @@ const FAMILIES: &[(&str, Fate)] = &[
     ("observer.", JAVAS),
     ("pathStats.", NOT_YET),
     ("quorum.", LATER),
-    ("request_stale_", THROTTLE),
-    ("request_throttle_", THROTTLE),
     ("sasl.", SASL_ONLY),
     ("SASLAuthenticationProvider.", SASL_ONLY),
     ("security.", SASL_ONLY),

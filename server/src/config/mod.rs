@@ -3,6 +3,7 @@
 
 mod ensemble;
 mod keys;
+mod limits;
 mod members;
 pub mod properties;
 mod settings;

@@ -43,7 +43,7 @@ fn fixture(name: &str) -> ZooCfg {
     // What a file does not say, its author took from the sample.
     assert_eq!((cfg.tick_ms, cfg.init_limit, cfg.sync_limit, cfg.client_port), (2000, 10, 5, 2181));
     assert_eq!((cfg.min_session_timeout_ms, cfg.max_session_timeout_ms), (4000, 40_000));
-    assert_eq!(cfg.connections_per_address, Some(60));
+    assert_eq!(cfg.limits.per_address, Some(60));
     assert_eq!(cfg.snap_retain_count, 3);
     assert_eq!(cfg.refusals, []);
     let members = cfg.ensemble.as_ref().unwrap().config.members().cloned().collect::<Vec<_>>();
@@ -150,7 +150,7 @@ fn a_small_file_gets_java_s_defaults_for_the_rest() {
     assert_eq!(cfg.data_log_dir, Path::new("/d"));
     assert_eq!((cfg.snap_count, cfg.snap_size_limit, cfg.prealloc), (100_000, 4 << 32, 64 << 20));
     assert_eq!((cfg.frame_max, cfg.record_max, cfg.outstanding_max), (0xf_ffff, 2 * 0xf_ffff, 1000));
-    assert_eq!((cfg.connections_per_address, cfg.connections, cfg.listen_backlog), (Some(60), None, None));
+    assert_eq!((cfg.limits.per_address, cfg.limits.total, cfg.listen_backlog), (Some(60), None, None));
     assert!(cfg.force_sync && cfg.digest && cfg.create_dirs && !cfg.skip_acl && !cfg.trust_empty);
     assert_eq!(
         (cfg.compression, cfg.purge_interval, cfg.super_digest.as_ref()),
@@ -176,7 +176,7 @@ fn every_key_that_is_applied_is_read() {
     assert_eq!((cfg.tick_ms, cfg.init_limit, cfg.sync_limit), (500, 7, 3));
     assert_eq!((cfg.data_dir.as_path(), cfg.data_log_dir.as_path()), (Path::new("/a"), Path::new("/b")));
     assert_eq!((cfg.client_port, cfg.client_host.as_deref()), (2222, Some("::1")));
-    assert_eq!((cfg.connections_per_address, cfg.connections, cfg.listen_backlog), (None, Some(12), Some(9)));
+    assert_eq!((cfg.limits.per_address, cfg.limits.total, cfg.listen_backlog), (None, Some(12), Some(9)));
     assert_eq!((cfg.min_session_timeout_ms, cfg.max_session_timeout_ms), (100, 900));
     assert_eq!((cfg.snap_count, cfg.snap_size_limit, cfg.prealloc), (10, 2048, 16384));
     assert_eq!((cfg.snap_retain_count, cfg.purge_interval), (5, Some(Duration::from_secs(7200))));
@@ -352,9 +352,9 @@ fn java_s_old_command_line_is_read_with_java_s_tick() {
     let arguments = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let cfg = ZooCfg::from_arguments(&arguments("2182 /d"), &[]).unwrap();
     assert_eq!((cfg.client_port, cfg.data_dir.as_path(), cfg.tick_ms), (2182, Path::new("/d"), 3000));
-    assert_eq!((cfg.connections_per_address, cfg.purge_interval), (Some(60), None));
+    assert_eq!((cfg.limits.per_address, cfg.purge_interval), (Some(60), None));
     let cfg = ZooCfg::from_arguments(&arguments("2182 /d 500 9"), &[]).unwrap();
-    assert_eq!((cfg.tick_ms, cfg.connections_per_address), (500, Some(9)));
+    assert_eq!((cfg.tick_ms, cfg.limits.per_address), (500, Some(9)));
     let error = ZooCfg::from_arguments(&arguments("port /d"), &[]).unwrap_err().to_string();
     assert_eq!(error, "command line: clientPort: expected a whole number from 0 to 65535, found \"port\"");
 }

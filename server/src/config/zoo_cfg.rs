@@ -13,9 +13,11 @@ use zk_core::config::member::Member;
 use zk_core::disk::Compression;
 use zk_core::ids::Sid;
 use zk_core::wire::limits::JUTE_MAXBUFFER;
+use zk_net::client::limits::Limits;
 
 use super::ensemble::{self, EnsembleCfg};
 use super::keys::{self, Fate};
+use super::limits;
 use super::members;
 use super::properties;
 use super::settings::{Digits, Override, Setting, Settings, TwoPaths};
@@ -42,10 +44,8 @@ pub struct ZooCfg {
     pub client_host: Option<String>,
     /// `clientPortListenBacklog`; the system's if it is not set.
     pub listen_backlog: Option<u32>,
-    /// `maxClientCnxns`: connections from one address; `None` is no limit.
-    pub connections_per_address: Option<u32>,
-    /// `maxCnxns`: connections in all; `None` is no limit.
-    pub connections: Option<u32>,
+    /// How much clients may ask at a time.
+    pub limits: Limits,
     /// `minSessionTimeout`, ms.
     pub min_session_timeout_ms: i32,
     /// `maxSessionTimeout`, ms.
@@ -166,6 +166,7 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
     let (data_dir, data_log_dir) = read_dirs(&mut s, base)?;
     let (snap_retain_count, purge_interval) = read_purge(&mut s, base)?;
     let (frame_max, record_max) = read_frame_limits(&mut s)?;
+    let limits = limits::read(&mut s)?;
     let force_sync = !s.word("forceSync", "no", "yes");
     if !force_sync {
         let text =
@@ -190,8 +191,7 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
         client_port,
         client_host,
         listen_backlog: positive(s.number("clientPortListenBacklog", Digits::Decimal, ANY)?),
-        connections_per_address: limit(s.number("maxClientCnxns", Digits::Decimal, ANY)?, Some(60)),
-        connections: limit(s.number("maxCnxns", Digits::Decoded, ANY)?, None),
+        limits,
         min_session_timeout_ms,
         max_session_timeout_ms,
         snap_count: read_snap_count(&mut s)?,
@@ -494,13 +494,8 @@ impl Setting {
     }
 }
 
-fn positive(found: Option<(i64, Setting)>) -> Option<u32> {
+pub(super) fn positive(found: Option<(i64, Setting)>) -> Option<u32> {
     found.and_then(|(n, _)| u32::try_from(n).ok()).filter(|n| *n > 0)
-}
-
-/// A limit that 0 (or less) turns off.
-fn limit(found: Option<(i64, Setting)>, default: Option<u32>) -> Option<u32> {
-    if found.is_none() { default } else { positive(found) }
 }
 
 /// KiB to bytes; less than nothing is off.

@@ -181,6 +181,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             tick_ms,
             frame_max: 0xf_ffff,
             in_flight_max: 64,
+            large_above: None,
             output_high: 1 << 20,
             skip_acl: false,
             super_digest: None,

@@ -115,7 +115,8 @@ fn put_gauges(shared: &Shared, out: &mut Lines) {
     let watches: usize = (0..SHARDS).map(|i| shared.watches.shard(i, |shard| shard.count())).sum();
     out.put("watch_count", watches);
     out.put("auth_failed_count", shared.metrics.auth_failed.get());
-    out.put("connection_drop_probability", "0.0");
+    let probability = f64::from(shared.drop_probability()) / 1e6;
+    out.put("connection_drop_probability", format_args!("{probability:?}"));
 }
 
 fn put_counters(shared: &Shared, out: &mut Lines) {
@@ -130,6 +131,10 @@ fn put_counters(shared: &Shared, out: &mut Lines) {
     out.put("sessionless_connections_expired", metrics.sessionless_expired.get());
     out.put("stale_sessions_expired", metrics.sessions_expired.get());
     out.put("request_throttle_wait_count", metrics.throttled.get());
+    out.put("large_requests_rejected", metrics.large_rejected.get());
+    out.put("throttled_ops", metrics.throttled_ops.get());
+    out.put("stale_requests", metrics.stale.get());
+    out.put("stale_requests_dropped", metrics.stale_dropped.get());
     out.put("prep_processor_request_queued", metrics.requests.get());
     out.put("sync_processor_request_queued", metrics.txns.get());
     out.put("digest_mismatches_count", metrics.digest_mismatches.get());
@@ -150,6 +155,8 @@ fn put_summaries(shared: &Shared, out: &mut Lines) {
     out.put_summary("snapshottime", &rare.snapshot, MICROSECONDS);
     out.put_summary("dbinittime", &rare.recovery, MICROSECONDS);
     out.put_summary("startup_txns_loaded", &rare.txns_replayed, 1);
+    out.put_summary("connection_token_deficit", &rare.token_deficit, 1);
+    out.put_summary("request_throttle_queue_time_ms", &rare.throttle_waits, MICROSECONDS);
     let served = shared.metrics.served();
     out.put_summary("readlatency", &served.reads, MICROSECONDS);
     out.put_summary("updatelatency", &served.writes, MICROSECONDS);
