@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, Verdict};
 use crate::logging::Logging;
-use crate::{exit, failover, jvm_flags, run};
+use crate::{exit, failover, files, jvm_flags, run};
 
 /// A coordination server that speaks ZooKeeper's protocol and keeps ZooKeeper's files.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Command {
     // Its own words describe it.
     Bench(bench::Args),
     Failover(failover::Args),
+    Txnlog(files::TxnlogArgs),
+    Snapshot(files::SnapshotArgs),
 }
 
 /// What `run` takes.
@@ -55,6 +57,8 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(&run, &jvm_flags::from_environment()),
         Command::Bench(args) => measure(&args),
         Command::Failover(args) => outage(&args),
+        Command::Txnlog(args) => files::txnlog(&args),
+        Command::Snapshot(args) => files::snapshot(&args),
     })
 }
 

@@ -7,6 +7,7 @@ pub mod config;
 mod environment;
 pub mod exit;
 pub mod failover;
+pub mod files;
 mod jvm_flags;
 mod logging;
 pub mod run;

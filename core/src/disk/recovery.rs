@@ -18,11 +18,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::epochs::{self, Epochs};
-use super::snapshot_reader::{SnapshotDigest, SnapshotParser};
-use super::stream::Decompressor;
+use super::snapshot_reader::{self, SnapshotDigest, SnapshotParser};
 use super::txnlog::{LogEnd, LogReader, Record};
 use super::{Dir, DiskConfig, FileName, FileOp, Vfs, layout, purge, snapshot};
 use crate::error::DiskFault;
@@ -52,8 +51,6 @@ pub struct Recovered {
 pub const RECENT: usize = 500;
 /// How many snapshots are tried (Java: 100).
 const CANDIDATES: usize = 100;
-/// Bytes asked for at a time.
-const PIECE: usize = 1 << 20;
 
 /// Reads snapshots and logs and replays them. Refuses, naming file and offset, whenever data that was promised might
 /// be missing; changes nothing on disk (what should change is in [`Recovered::repairs`]).
@@ -227,24 +224,8 @@ pub fn read_snapshot(
 ) -> Result<(Tree, Option<SnapshotDigest>), DiskFault> {
     let file = FileName { dir: Dir::Snap, name: String::from(name) };
     let corrupt = |offset, what| DiskFault::Corrupt { file: layout::shown(&file), offset, what };
-    let mut parser = SnapshotParser::new(config.record_max, config.hash_seed);
-    let mut decompressor = Decompressor::new(named.compression);
-    let mut at = 0;
-    loop {
-        let piece: Bytes = vfs.read_at(&file, at, PIECE).map_err(|error| DiskFault::Io {
-            file: layout::shown(&file),
-            op: "read",
-            error,
-        })?;
-        if piece.is_empty() {
-            break;
-        }
-        let input: &mut BytesMut = parser.input();
-        decompressor.push(&piece, input).map_err(|what| corrupt(at, what))?;
-        at += piece.len() as u64;
-        parser.advance().map_err(|(offset, what)| corrupt(offset, what))?;
-    }
-    decompressor.finish().map_err(|what| corrupt(at, what))?;
+    let parser = SnapshotParser::new(config.record_max, config.hash_seed);
+    let parser = snapshot_reader::feed(vfs, &file, named.compression, parser)?;
     parser.finish(named.zxid).map_err(|(offset, what)| corrupt(offset, what))
 }
 

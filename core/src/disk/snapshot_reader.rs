@@ -1,4 +1,5 @@
 //! Snapshot bytes → tree, a piece at a time, with bounded memory: from a file, or from the stream behind a SNAP packet.
+//! Or to any other [`Sink`], for tools that need no tree.
 //!
 //! The end of the body is found by parsing, as nothing announces it. Memory beyond the tree is one item: an entry of a
 //! table, or a node.
@@ -8,7 +9,9 @@ use alloc::string::{String, ToString};
 use bytes::{Buf, BytesMut};
 
 use super::snapshot::{HEADER, NODE_FIXED, SLASH};
-use crate::error::DecodeErrorKind;
+use super::stream::Decompressor;
+use super::{Compression, FileName, Vfs, layout};
+use crate::error::{DecodeErrorKind, DiskFault};
 use crate::ids::{SessionId, Zxid};
 use crate::tree::{Tree, TreeLoader};
 use crate::wire::jute::{Jute, Reader};
@@ -17,10 +20,34 @@ use crate::wire::records::{Acl, StatPersisted};
 /// What went wrong: where in the uncompressed bytes, and what.
 pub type Misread = (u64, String);
 
+/// Takes what a snapshot holds, in the order in which it stands there.
+pub trait Sink {
+    /// A session of the table.
+    fn session(&mut self, id: SessionId, timeout_ms: i32);
+    /// An entry of the ACL table.
+    fn acl(&mut self, id: i64, list: alloc::vec::Vec<Acl>);
+    /// A node, the root as `""`; `Err` says why it cannot be taken, and ends the reading.
+    fn node(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: StatPersisted) -> Result<(), String>;
+}
+
+impl Sink for TreeLoader {
+    fn session(&mut self, id: SessionId, timeout_ms: i32) {
+        Self::session(self, id, timeout_ms);
+    }
+
+    fn acl(&mut self, id: i64, list: alloc::vec::Vec<Acl>) {
+        Self::acl(self, id, list);
+    }
+
+    fn node(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: StatPersisted) -> Result<(), String> {
+        Self::node(self, path, data, acl, stat)
+    }
+}
+
 /// Parses the body of a snapshot: sessions, ACL table, nodes, end.
 #[derive(Clone, Debug)]
-pub struct BodyParser {
-    loader: TreeLoader,
+pub struct BodyParser<S = TreeLoader> {
+    sink: S,
     stage: BodyStage,
     field_max: usize,
     /// Bytes consumed.
@@ -40,14 +67,25 @@ enum BodyStage {
 impl BodyParser {
     /// A parser that accepts strings and buffers of up to `field_max` bytes.
     pub fn new(field_max: usize, hash_seed: u64) -> Self {
-        let loader = TreeLoader::with_hash_seed(hash_seed);
-        Self { loader, stage: BodyStage::SessionCount, field_max, at: 0 }
+        Self::into(TreeLoader::with_hash_seed(hash_seed), field_max)
+    }
+
+    /// The tree as of `zxid`, once the body is whole.
+    pub fn finish(self, zxid: Zxid) -> Result<Tree, String> {
+        self.end()?.finish(zxid)
+    }
+}
+
+impl<S: Sink> BodyParser<S> {
+    /// The same for something that is no tree.
+    const fn into(sink: S, field_max: usize) -> Self {
+        Self { sink, stage: BodyStage::SessionCount, field_max, at: 0 }
     }
 
     /// Consumes what it can of `input`; true once the body is whole. `consumed` hears every piece, in order.
     pub fn take(&mut self, input: &mut BytesMut, mut consumed: impl FnMut(&[u8])) -> Result<bool, Misread> {
         // Items are read from shared bytes; what is left over of a piece is put back.
-        let piece = core::mem::take(input).freeze();
+        let mut piece = core::mem::take(input).freeze();
         let mut from = 0;
         let outcome = loop {
             if self.stage == BodyStage::Done {
@@ -65,17 +103,14 @@ impl BodyParser {
                 Err(Stop::Wrong(offset, what)) => break Err((self.at + offset as u64, what)),
             }
         };
-        *input = piece.slice(from..).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        piece.advance(from);
+        *input = piece.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         outcome
     }
 
-    /// The tree as of `zxid`, once the body is whole.
-    pub fn finish(self, zxid: Zxid) -> Result<Tree, String> {
-        if self.stage == BodyStage::Done {
-            self.loader.finish(zxid)
-        } else {
-            Err(String::from("it is cut off"))
-        }
+    /// Whatever took the body, once that is whole.
+    fn end(self) -> Result<S, String> {
+        if self.stage == BodyStage::Done { Ok(self.sink) } else { Err(String::from("it is cut off")) }
     }
 
     fn item(&mut self, r: &mut Reader) -> Result<(), Stop> {
@@ -86,7 +121,7 @@ impl BodyParser {
             },
             BodyStage::Sessions(n) => {
                 let (session, timeout_ms) = (SessionId::decode(r)?, r.i32()?);
-                self.loader.session(session, timeout_ms);
+                self.sink.session(session, timeout_ms);
                 if n == 1 { BodyStage::AclCount } else { BodyStage::Sessions(n - 1) }
             }
             BodyStage::AclCount => match count(r)? {
@@ -96,7 +131,7 @@ impl BodyParser {
             BodyStage::Acls(n) => {
                 let id = r.i64()?;
                 let list = acl_list(r)?;
-                self.loader.acl(id, list);
+                self.sink.acl(id, list);
                 if n == 1 { BodyStage::Nodes } else { BodyStage::Acls(n - 1) }
             }
             BodyStage::Nodes => self.node(r)?,
@@ -119,7 +154,7 @@ impl BodyParser {
         }
         let acl = r.i64()?;
         let stat = StatPersisted::decode(r)?;
-        self.loader.node(path, data.as_deref(), acl, stat).map_err(|what| Stop::Wrong(0, what))?;
+        self.sink.node(path, data.as_deref(), acl, stat).map_err(|what| Stop::Wrong(0, what))?;
         Ok(BodyStage::Nodes)
     }
 }
@@ -165,11 +200,20 @@ pub struct SnapshotDigest {
     pub digest: u64,
 }
 
+/// What stands behind the nodes. A section that the writer's version did not know is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sections {
+    /// A digest of version 2.
+    pub digest: Option<SnapshotDigest>,
+    /// The last zxid as of when the section was written. From a file the name counts, not this (disk format §5).
+    pub last_zxid: Option<Zxid>,
+}
+
 /// Parses a whole snapshot file, uncompressed.
 #[derive(Debug)]
-pub struct SnapshotParser {
+pub struct SnapshotParser<S = TreeLoader> {
     input: BytesMut,
-    body: BodyParser,
+    body: BodyParser<S>,
     sum: adler2::Adler32,
     stage: Stage,
 }
@@ -184,9 +228,24 @@ enum Stage {
 impl SnapshotParser {
     /// A parser that accepts strings and buffers of up to `field_max` bytes.
     pub fn new(field_max: usize, hash_seed: u64) -> Self {
+        Self::into(TreeLoader::with_hash_seed(hash_seed), field_max)
+    }
+
+    /// The file has ended: the tree as of `zxid`, the zxid in its name, and the digest if there is one.
+    pub fn finish(self, zxid: Zxid) -> Result<(Tree, Option<SnapshotDigest>), Misread> {
+        let at = self.at();
+        let (loader, sections) = self.end()?;
+        let tree = loader.finish(zxid).map_err(|what| (at, what))?;
+        Ok((tree, sections.digest))
+    }
+}
+
+impl<S: Sink> SnapshotParser<S> {
+    /// The same for something that is no tree.
+    fn into(sink: S, field_max: usize) -> Self {
         Self {
             input: BytesMut::new(),
-            body: BodyParser::new(field_max, hash_seed),
+            body: BodyParser::into(sink, field_max),
             sum: adler2::Adler32::new(),
             stage: Stage::Header,
         }
@@ -223,25 +282,29 @@ impl SnapshotParser {
         Ok(())
     }
 
-    /// The file has ended: the tree as of `zxid`, the zxid in its name, and the digest if there is one.
-    pub fn finish(mut self, zxid: Zxid) -> Result<(Tree, Option<SnapshotDigest>), Misread> {
+    /// The file has ended.
+    fn end(mut self) -> Result<(S, Sections), Misread> {
         if self.stage != Stage::Sections {
             return Err((self.at() + self.input.len() as u64, String::from("it is cut off")));
         }
         self.seal(0)?;
-        let mut digest = None;
+        let mut sections = Sections::default();
         if self.input.len() >= DIGEST_LEN + SEAL_LEN && self.input[8..12] == [0, 0, 0, 2] {
-            let field = |at: usize| i64::from_be_bytes(self.input[at..at + 8].try_into().expect("8 bytes"));
-            digest = Some(SnapshotDigest { zxid: Zxid(field(0)), digest: field(12) as u64 });
+            let digest = self.field(12) as u64;
+            sections.digest = Some(SnapshotDigest { zxid: Zxid(self.field(0)), digest });
             self.seal(DIGEST_LEN)?;
         }
         if self.input.len() >= 8 + SEAL_LEN {
-            // The zxid in it is for others: from a file the name counts (disk format §5).
+            sections.last_zxid = Some(Zxid(self.field(0)));
             self.seal(8)?;
         }
         let at = self.at();
-        let tree = self.body.finish(zxid).map_err(|what| (at, what))?;
-        Ok((tree, digest))
+        let sink = self.body.end().map_err(|what| (at, what))?;
+        Ok((sink, sections))
+    }
+
+    fn field(&self, at: usize) -> i64 {
+        i64::from_be_bytes(self.input[at..at + 8].try_into().expect("8 bytes"))
     }
 
     /// A section of `len` bytes and its seal.
@@ -275,6 +338,51 @@ const SEAL_LEN: usize = 8 + SLASH.len();
 const DIGEST_LEN: usize = 20;
 /// Sections and seals come to 67 bytes, a digest as text of before 3.6 included to less than this.
 const SECTIONS_MAX: usize = 1024;
+
+/// Reads one snapshot file through, into whatever takes it. Holds a piece of the file and one item of it.
+pub fn read_into<S: Sink>(
+    vfs: &mut impl Vfs,
+    file: &FileName,
+    compression: Compression,
+    field_max: usize,
+    sink: S,
+) -> Result<(S, Sections), DiskFault> {
+    let parser = SnapshotParser::into(sink, field_max);
+    let corrupt = |(offset, what)| DiskFault::Corrupt { file: layout::shown(file), offset, what };
+    feed(vfs, file, compression, parser)?.end().map_err(corrupt)
+}
+
+/// Bytes asked for at a time.
+const PIECE: usize = 1 << 20;
+
+/// Bytes uncompressed at a time: they may become a thousand times as many.
+const PART: usize = 8 << 10;
+
+/// Passes a file through a parser.
+pub(super) fn feed<S: Sink>(
+    vfs: &mut impl Vfs,
+    file: &FileName,
+    compression: Compression,
+    mut parser: SnapshotParser<S>,
+) -> Result<SnapshotParser<S>, DiskFault> {
+    let corrupt = |offset, what| DiskFault::Corrupt { file: layout::shown(file), offset, what };
+    let mut decompressor = Decompressor::new(compression);
+    let mut at = 0;
+    loop {
+        let read = vfs.read_at(file, at, PIECE);
+        let piece = read.map_err(|error| DiskFault::Io { file: layout::shown(file), op: "read", error })?;
+        if piece.is_empty() {
+            break;
+        }
+        for part in piece.chunks(PART) {
+            decompressor.push(part, parser.input()).map_err(|what| corrupt(at, what))?;
+            at += part.len() as u64;
+            parser.advance().map_err(|(offset, what)| corrupt(offset, what))?;
+        }
+    }
+    decompressor.finish().map_err(|what| corrupt(at, what))?;
+    Ok(parser)
+}
 
 /// Parses a snapshot file that is in memory.
 pub fn decode(bytes: &[u8], field_max: usize) -> Result<(Tree, Option<SnapshotDigest>), Misread> {

@@ -82,6 +82,38 @@ impl Record {
     }
 }
 
+/// What stands where a record should begin, sound or not: for tools that look into damaged files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A checksum, a length, and as many bytes.
+    Whole {
+        /// Where it begins.
+        offset: u64,
+        /// The checksum that it has.
+        checksum: i64,
+        /// The txn's bytes.
+        bytes: Bytes,
+        /// The byte behind them, which should be `B`; `None` if the file ends there.
+        end: Option<u8>,
+    },
+    /// The length is 0: what follows should be padding.
+    Padding,
+    /// The file ends before the record does.
+    Cut,
+    /// The length is none.
+    Length(i32),
+}
+
+impl Entry {
+    /// A record's last byte.
+    pub const END: u8 = END;
+
+    /// The checksum that a txn of these bytes should have.
+    pub fn checksum_of(bytes: &[u8]) -> i64 {
+        adler(bytes).into()
+    }
+}
+
 /// How the records of a file end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogEnd {
@@ -106,9 +138,23 @@ pub struct LogReader<'a, V> {
     /// Offset in the file of the buffer's first byte.
     at: u64,
     end: Option<LogEnd>,
+    /// Version and dbid, which nobody checks.
+    header: Option<(i32, i64)>,
     /// P29: rot is taken for a torn end.
     #[cfg(feature = "museum")]
     forgives: bool,
+}
+
+/// What [`LogReader::look`] sees.
+enum Look {
+    /// Not even a length.
+    End,
+    /// The length is 0.
+    Zero,
+    /// The length is none.
+    Length(i32),
+    /// A record, which may not be all there.
+    Record { checksum: i64, length: usize },
 }
 
 /// Bytes asked for at a time.
@@ -126,6 +172,7 @@ impl<'a, V: Vfs> LogReader<'a, V> {
             buffer: BytesMut::new(),
             at: 0,
             end: None,
+            header: None,
             #[cfg(feature = "museum")]
             forgives: false,
         };
@@ -135,6 +182,9 @@ impl<'a, V: Vfs> LogReader<'a, V> {
         }
         reader.fill(HEADER_LEN as usize)?;
         if reader.buffer.starts_with(&HEADER[..4]) {
+            let (version, dbid) = reader.buffer[4..HEADER_LEN as usize].split_at(4);
+            let version = i32::from_be_bytes(version.try_into().expect("4 bytes"));
+            reader.header = Some((version, i64::from_be_bytes(dbid.try_into().expect("8 bytes"))));
             reader.skip(HEADER_LEN);
         } else if reader.buffer[..HEADER_LEN as usize].iter().all(|b| *b == 0) {
             reader.end = Some(reader.judge(0, None)?);
@@ -150,37 +200,75 @@ impl<'a, V: Vfs> LogReader<'a, V> {
             return Ok(None);
         }
         let offset = self.at;
-        if !self.fill(12)? {
-            self.end = Some(self.judge(offset, None)?);
-            return Ok(None);
-        }
-        let checksum = i64::from_be_bytes(self.buffer[..8].try_into().expect("8 bytes"));
-        let length = i32::from_be_bytes(self.buffer[8..12].try_into().expect("4 bytes"));
-        if length == 0 {
-            self.end = Some(self.judge(offset, None)?);
-            return Ok(None);
-        }
-        let Some(length) = usize::try_from(length).ok().filter(|length| *length <= self.record_max) else {
-            let what = format!("a record's length is {length}, expected at most {}", self.record_max);
-            return Err(corrupt(&self.file, offset, what));
+        let (checksum, length) = match self.look()? {
+            Look::End | Look::Zero => {
+                self.end = Some(self.judge(offset, None)?);
+                return Ok(None);
+            }
+            Look::Length(length) => {
+                let what = format!("a record's length is {length}, expected at most {}", self.record_max);
+                return Err(corrupt(&self.file, offset, what));
+            }
+            Look::Record { checksum, length } => (checksum, length),
         };
-        let whole_len = length + OVERHEAD as usize;
-        self.fill(whole_len)?;
         let sound = self.buffer.get(12..12 + length).is_some_and(|txn| i64::from(adler(txn)) == checksum);
         let has_end = self.buffer.get(12 + length) == Some(&END);
         // The last byte proves nothing that the checksum does not; if all else is there, so is the txn.
         let end_is_lost = self.buffer.get(12 + length).is_none_or(|b| *b == 0);
         if !sound || !(has_end || end_is_lost) {
-            self.end = Some(self.judge(offset, Some(whole_len))?);
+            self.end = Some(self.judge(offset, Some(length + OVERHEAD as usize))?);
             return Ok(None);
         }
+        let bytes = self.take(length);
+        Ok(Some(Record { offset, bytes, has_end }))
+    }
+
+    /// What stands at the present place, without judging it; goes on behind it if it is whole.
+    pub fn next_entry(&mut self) -> Result<Entry, DiskFault> {
+        let offset = self.at;
+        Ok(match self.look()? {
+            Look::End => Entry::Cut,
+            Look::Zero => Entry::Padding,
+            Look::Length(length) => Entry::Length(length),
+            Look::Record { length, .. } if self.buffer.len() < 12 + length => Entry::Cut,
+            Look::Record { checksum, length } => {
+                let end = self.buffer.get(12 + length).copied();
+                Entry::Whole { offset, checksum, bytes: self.take(length), end }
+            }
+        })
+    }
+
+    /// Checksum and length at the present place, and as much of the record as there is in the buffer.
+    fn look(&mut self) -> Result<Look, DiskFault> {
+        if !self.fill(12)? {
+            return Ok(Look::End);
+        }
+        let checksum = i64::from_be_bytes(self.buffer[..8].try_into().expect("8 bytes"));
+        let length = i32::from_be_bytes(self.buffer[8..12].try_into().expect("4 bytes"));
+        if length == 0 {
+            return Ok(Look::Zero);
+        }
+        let Some(fits) = usize::try_from(length).ok().filter(|length| *length <= self.record_max) else {
+            return Ok(Look::Length(length));
+        };
+        self.fill(fits + OVERHEAD as usize)?;
+        Ok(Look::Record { checksum, length: fits })
+    }
+
+    /// The txn of a record that is there, and goes on behind it.
+    fn take(&mut self, length: usize) -> Bytes {
         self.buffer.advance(12);
         let bytes = self.buffer.split_to(length).freeze();
         if !self.buffer.is_empty() {
             self.buffer.advance(1);
         }
-        self.at = offset + length as u64 + OVERHEAD;
-        Ok(Some(Record { offset, bytes, has_end }))
+        self.at += length as u64 + OVERHEAD;
+        bytes
+    }
+
+    /// Version and dbid of the file's header, if it has one.
+    pub const fn header(&self) -> Option<(i32, i64)> {
+        self.header
     }
 
     /// How the records end, once [`Self::next_record`] has said that they do.

@@ -6,7 +6,7 @@ const MONTHS: [&str; 12] =
 
 /// `EEE MMM dd HH:mm:ss zzz yyyy`, from ms since 1970. Always UTC, and says so: the zone of whoever reads it is not known
 /// here.
-pub(super) fn java_date(wall_ms: i64) -> String {
+pub fn java_date(wall_ms: i64) -> String {
     let seconds = wall_ms.div_euclid(1000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
