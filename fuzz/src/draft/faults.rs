@@ -1,15 +1,15 @@
 //! What goes wrong in a draft.
 
-use super::{Draw, Strike, Topology};
+use super::{Draw, Strike, Topology, ensemble};
 
 /// A kind of fault, and how one is drawn: the action, and the highest node that it names.
-type Kind = fn(&mut Draw, &Topology) -> (String, u32);
+pub(super) type Kind = fn(&mut Draw, &Topology) -> (String, u32);
 
 /// Swarm testing: each kind is there or not, then one of those that are there is drawn every now and then.
 pub(super) fn draw(topology: &Topology, duration_ms: u64, draw: &mut Draw) -> Vec<Strike> {
     let mut kinds: Vec<Kind> = ANY.iter().copied().filter(|_| draw.chance(1, 2)).collect();
     if topology.count() > 1 {
-        kinds.extend(ENSEMBLE.iter().copied().filter(|_| draw.chance(1, 2)));
+        kinds.extend(ensemble::KINDS.iter().copied().filter(|_| draw.chance(1, 2)));
     }
     if topology.count() == 1 && draw.chance(1, 8) {
         // Rot ends most runs of a server alone: it must refuse.
@@ -48,11 +48,8 @@ const ANY: &[Kind] = &[
     },
 ];
 
-/// What can happen among servers.
-const ENSEMBLE: &[Kind] = &[];
-
 /// A node by number; in an ensemble now and then by what it is.
-fn some_node(draw: &mut Draw, topology: &Topology) -> (String, u32) {
+pub(super) fn some_node(draw: &mut Draw, topology: &Topology) -> (String, u32) {
     let count = topology.count();
     if count > 1 && draw.chance(1, 3) {
         return (draw.of(&["leader", "follower:any", "follower:max_zxid", "random(1)"]).to_owned(), 0);

@@ -1,5 +1,6 @@
 //! [`Draft`]: a scenario with nothing left open, drawn from a seed, made so that parts of it can be left out.
 
+mod ensemble;
 mod faults;
 mod load;
 mod topology;
@@ -129,6 +130,10 @@ impl Draft {
     pub(crate) fn with_topology(&self, topology: Topology) -> Self {
         let mut smaller = self.clone();
         smaller.faults.retain(|strike| strike.node <= topology.count());
+        if topology.count() == 1 {
+            // What is destroyed among servers others make good; alone it is only lost.
+            smaller.faults.retain(|strike| !ensemble::is_among_servers(&strike.action));
+        }
         smaller.topology = topology;
         smaller
     }
