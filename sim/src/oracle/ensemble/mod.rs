@@ -130,6 +130,8 @@ impl Ensemble {
             last = record.zxid;
         }
         self.machine(node).start(last, epochs);
+        // Somebody led what was established: if too few are left who know of that, its zxids may be given out again.
+        self.led = self.led.max(epochs.current);
         Ok(())
     }
 
