@@ -86,6 +86,13 @@ impl Stream {
         Some(self.last)
     }
 
+    /// What would arrive later than `at` arrives then. How many arrivals that are.
+    pub fn hasten(&mut self, at: Time) -> usize {
+        let late = self.under_way.iter_mut().filter(|(due, _)| *due > at);
+        self.last = self.last.min(at);
+        late.map(|(due, _)| *due = at).count()
+    }
+
     /// What has arrived by now.
     pub fn take(&mut self, now: Time) -> Option<Arrival> {
         self.under_way.pop_front_if(|(at, _)| *at <= now).map(|(_, arrival)| arrival)

@@ -384,6 +384,7 @@ pub(super) fn undo(undo: Undo, world: &mut World) {
                 world.wires.paths.set_rate(from, to, None);
                 world.wires.paths.set_garbled(from, to, None);
             }
+            world.let_flow();
         }
         Undo::EndTwin(id) => {
             if world.nodes[id as usize - 1].is_up() {

@@ -298,8 +298,10 @@ impl Node {
 
     pub(super) fn hang(&mut self, link: LinkId, why: &HangReason, cx: &mut Context<'_>) {
         cx.trace.tell(cx.at, || self.name(), || format!("hangs up {link}: {why:?}"));
-        if let HangReason::Fault(_) = why {
-            cx.trace.mark("peer-fault");
+        match why {
+            HangReason::Fault(_) => cx.trace.mark("peer-fault"),
+            HangReason::TooManySyncs => cx.trace.mark("observer-turned-away"),
+            _ => {}
         }
         self.drop_link(Name::Quorum(link), cx);
     }

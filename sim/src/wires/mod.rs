@@ -471,8 +471,26 @@ impl Wires {
     /// Between these nodes nothing is in the way any more; nor will it be.
     pub fn heal(&mut self, now: Time, core: &[u32]) {
         self.paths.heal(core);
+        self.let_flow(now);
         let passes = |paths: &Paths, from: u32, to: u32, port: Port| paths.blocked(from, to, port).is_none();
         self.send_again(now, passes);
+    }
+
+    /// What queued before a path that was slow, and is not any more, goes on its way.
+    pub fn let_flow(&mut self, now: Time) {
+        for (id, wire) in &mut self.all {
+            for side in Side::BOTH {
+                let (from, to) = wire.path_to(side);
+                if wire.end(side).busy <= now || self.paths.rate(from, to).is_some() {
+                    continue;
+                }
+                let at = now.plus(self.paths.delay(from, to).pick(|| wire.draw(self.seed)));
+                let end = wire.end(side);
+                end.busy = now;
+                let moved = end.stream.hasten(at);
+                self.due.extend(std::iter::repeat_n((at, WireDue::Arrive(*id, side)), moved));
+            }
+        }
     }
 
     fn send_again(&mut self, now: Time, passes: impl Fn(&Paths, u32, u32, Port) -> bool) {

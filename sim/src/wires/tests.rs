@@ -285,7 +285,12 @@ fn a_slow_path_takes_its_time_and_a_garbled_one_flips_bits() {
     assert!(scene.acceptor(1).len() < 9);
     scene.run(2 * SECOND);
     assert_eq!(scene.acceptor(1), "<abcdefgh");
+    scene.say(1, "ijklmnopqrstuvwxyz");
+    scene.run(SECOND);
     scene.wires.paths.set_rate(1, 2, None);
+    scene.wires.let_flow(scene.now);
+    scene.run(SECOND);
+    assert_eq!(scene.acceptor(1), "<abcdefghijklmnopqrstuvwxyz", "what had queued does not stay slow");
     scene.wires.paths.set_garbled(1, 2, Some(1));
     let sent = Bytes::from_static(b"same");
     assert_ne!(scene.wires.paths.garble(1, 2, sent.clone(), || 12345 << 40), sent);

@@ -28,6 +28,12 @@ impl World {
         self.schedule_wires();
     }
 
+    /// A path may be as fast as ever.
+    pub fn let_flow(&mut self) {
+        self.wires.let_flow(self.now);
+        self.schedule_wires();
+    }
+
     /// Between these nodes, and between them and clients, nothing is in the way any more.
     pub fn heal_paths(&mut self, core: &[u32]) {
         self.wires.heal(self.now, core);
