@@ -397,6 +397,7 @@ impl Ensemble {
             return true;
         }
         self.is_held(self.committed, Counting::Whole)
+            && self.is_held(self.founded, Counting::Whole)
             && self.have_quorum(|machine| machine.epochs.accepted >= self.led)
             && self.twins.is_empty()
     }

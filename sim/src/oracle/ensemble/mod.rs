@@ -79,6 +79,8 @@ pub struct Ensemble {
     leaders: BTreeMap<u32, Led>,
     /// The newest epoch of them.
     led: u32,
+    /// What a quorum held when the world began.
+    founded: Zxid,
     /// Something was destroyed on purpose.
     wrecked: bool,
     doubt: bool,
@@ -108,6 +110,7 @@ impl Ensemble {
             proposals: BTreeSet::new(),
             leaders: BTreeMap::new(),
             led: 0,
+            founded: Zxid::ZERO,
             wrecked: false,
             doubt: false,
             lost: None,
@@ -130,8 +133,12 @@ impl Ensemble {
             last = record.zxid;
         }
         self.machine(node).start(last, epochs);
-        // Somebody led what was established: if too few are left who know of that, its zxids may be given out again.
+        // Somebody led what was established, and what a quorum has was committed: if too few are left who know of that, its
+        // zxids may be given out again.
         self.led = self.led.max(epochs.current);
+        if last > self.founded && self.have_quorum(|machine| self.ancestry.contains(machine.durable, last)) {
+            self.founded = last;
+        }
         Ok(())
     }
 
