@@ -1,5 +1,6 @@
 //! One election from the inside: proposals, rounds, and when a quorum is enough (Java: `lookForLeader`).
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::{Delivery, Effect, ElectionSettings, Heard, Notification, Room, Tally, Unhashed, Vote, after};
@@ -15,6 +16,7 @@ pub(super) struct Looking {
     in_round: Tally,
     /// What FOLLOWING and LEADING servers say, of whatever round (Java: `outofelection`).
     established: Tally,
+    avoided: Avoided,
     /// The next wait in silence, ms.
     interval_ms: u64,
     wait: Wait,
@@ -30,6 +32,56 @@ enum Wait {
     Finalize,
 }
 
+/// Candidates that are not voted for although their votes are the best, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Avoided {
+    /// At the begin of every round.
+    unreached: BTreeSet<Sid>,
+    leaders: BTreeSet<Sid>,
+    /// Waits in silence of this round, as far as they matter.
+    silences: u32,
+    /// After so many nobody is avoided any more.
+    patience: u32,
+}
+
+/// What a wait in silence was too much for.
+enum Patience {
+    Lasts,
+    GivesWay,
+    TakesAnyone,
+}
+
+impl Avoided {
+    fn new(unreached: &BTreeMap<Sid, u32>) -> Self {
+        let times = unreached.values().copied().max().unwrap_or(0);
+        let unreached: BTreeSet<_> = unreached.keys().copied().collect();
+        let patience = TAKE_ANYONE_AFTER + 2 * times;
+        Self { leaders: unreached.clone(), unreached, silences: 0, patience }
+    }
+
+    fn begin_round(&mut self) {
+        self.leaders.clone_from(&self.unreached);
+        self.silences = 0;
+    }
+
+    /// `others_will_do`: those that are heard could elect without the avoided.
+    fn on_silence(&mut self, others_will_do: bool) -> Patience {
+        if self.silences >= self.patience {
+            return Patience::Lasts;
+        }
+        self.silences += 1;
+        match self.silences {
+            GIVE_WAY_AFTER => Patience::GivesWay,
+            n if n == self.patience || n >= TAKE_ANYONE_AFTER && !others_will_do => {
+                self.silences = self.patience;
+                self.leaders.clear();
+                Patience::TakesAnyone
+            }
+            _ => Patience::Lasts,
+        }
+    }
+}
+
 /// The vote that won, and by whom.
 pub(super) struct Counted {
     pub(super) vote: Vote,
@@ -39,13 +91,20 @@ pub(super) struct Counted {
 /// The zxid of a database that was never initialised.
 const NEVER_INITIALISED: Zxid = Zxid(-1);
 
+/// Waits in silence after which a server that goes on voting for somebody else than the others may give way.
+const GIVE_WAY_AFTER: u32 = 2;
+/// After which it votes for whoever is best, if those that it could reach do not suffice. If they do, it waits for them for a
+/// while, which is the longer the more often it failed: they may be trying to reach the same leader still.
+const TAKE_ANYONE_AFTER: u32 = 3;
+
 impl Looking {
-    pub(super) fn new(own: Vote, settings: ElectionSettings) -> Self {
+    pub(super) fn new(own: Vote, settings: ElectionSettings, unreached: &BTreeMap<Sid, u32>) -> Self {
         Self {
             own,
             proposal: own,
             in_round: Tally::default(),
             established: Tally::default(),
+            avoided: Avoided::new(unreached),
             interval_ms: settings.notification_min_ms,
             wait: Wait::Votes,
             deadline: Unhashed::default(),
@@ -75,7 +134,7 @@ impl Looking {
             out.push(Effect::Send { to: from, notification });
         }
         if self.wait == Wait::Finalize {
-            if !room.is_better(&n.vote, &self.proposal) {
+            if !self.is_better(&n.vote, &self.proposal, room) {
                 // Not better, whatever else it says: it prolongs the silence to wait for, and is lost.
                 self.deadline = after(now, room.settings.finalize_ms);
                 return None;
@@ -110,12 +169,19 @@ impl Looking {
         if n.round > room.round {
             room.round = n.round;
             self.in_round.clear();
+            self.avoided.begin_round();
             // Against the own candidate, not the proposal: that was of the round left behind.
-            self.proposal = if room.is_better(&n.vote, &self.own) { n.vote } else { self.own };
+            self.proposal = if self.is_better(&n.vote, &self.own, room) { n.vote } else { self.own };
             self.tell_everybody(room, out);
-        } else if room.is_better(&n.vote, &self.proposal) {
+        } else if self.is_better(&n.vote, &self.proposal, room) {
             self.proposal = n.vote;
             self.tell_everybody(room, out);
+        }
+        if self.in_round.looking(from, n.round).is_none() {
+            // Whoever comes late may know better: it has failed to reach the same leader, perhaps.
+            self.avoided.silences = 0;
+            self.interval_ms = room.settings.notification_min_ms;
+            self.deadline = after(now, self.interval_ms);
         }
         self.in_round.insert(from, Heard { vote: n.vote, round: n.round, state: n.state, version: 0 });
         self.count_round(now, room);
@@ -169,6 +235,7 @@ impl Looking {
         }
         self.interval_ms = self.interval_ms.saturating_mul(2).min(room.settings.notification_max_ms);
         self.deadline = after(now, self.interval_ms);
+        self.reconsider(room);
         match delivery {
             Delivery::Some => {
                 self.tell_everybody(room, out);
@@ -177,6 +244,51 @@ impl Looking {
             Delivery::None => out.push(Effect::ConnectAll),
         }
         None
+    }
+
+    /// Votes differ, and go on differing. First this server gives way, if it is all that a worse candidate lacks; if that
+    /// comes to nothing, it votes for whoever is best, reached or not.
+    fn reconsider(&mut self, room: &Room<'_>) {
+        let heard = |sid| sid == room.me || self.in_round.hears(sid);
+        let could = |sid| heard(sid) && !self.avoided.leaders.contains(&sid);
+        let others_will_do = room.membership.quorums().contains_quorum(could);
+        match self.avoided.on_silence(others_will_do) {
+            Patience::Lasts => {}
+            Patience::GivesWay => {
+                let Some(vote) = self.lacks_only_me(room) else { return };
+                self.avoided.leaders.insert(self.proposal.leader);
+                self.proposal = vote;
+            }
+            Patience::TakesAnyone => {
+                let heard = self.in_round.votes().filter(|(_, h)| h.state == PeerState::Looking);
+                let votes: Vec<_> = heard.map(|(_, h)| h.vote).chain([self.own]).collect();
+                let better = |best, vote| if room.is_better(&vote, &best) { vote } else { best };
+                self.proposal = votes.into_iter().fold(self.proposal, better);
+            }
+        }
+    }
+
+    /// The best candidate, worse than the proposal, that is no worse than what this server has, and that may win with its vote
+    /// and not without: by the votes for it, and of those that would rather vote for it once they hear of it.
+    fn lacks_only_me(&self, room: &Room<'_>) -> Option<Vote> {
+        let quorums = room.membership.quorums();
+        if !quorums.is_voter(room.me) {
+            return None;
+        }
+        let lacks_only_me = |candidate: &Vote| {
+            let vote = |sid| self.in_round.looking(sid, room.round).filter(|_| sid != room.me);
+            let votes = |sid| vote(sid).is_some_and(|vote| vote == *candidate);
+            let would = |sid| sid == room.me || vote(sid).is_some_and(|vote| vote <= *candidate);
+            !quorums.contains_quorum(votes) && quorums.contains_quorum(would)
+        };
+        let has = |vote: &Vote| (vote.peer_epoch, vote.zxid);
+        let votes = self.in_round.votes().map(|(_, heard)| heard.vote).chain([self.own]);
+        let others = votes.filter(|vote| has(vote) >= has(&self.own) && *vote < self.proposal);
+        others.filter(|vote| quorums.in_force().may_lead(vote.leader) && lacks_only_me(vote)).max()
+    }
+
+    fn is_better(&self, new: &Vote, old: &Vote, room: &Room<'_>) -> bool {
+        !self.avoided.leaders.contains(&new.leader) && room.is_better(new, old)
     }
 
     /// Sends the proposal to every voter. This server's own vote takes the same way, and is counted where it counts.

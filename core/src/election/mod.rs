@@ -128,6 +128,8 @@ pub struct Election {
     /// What is told to others while not looking; `None` before the first election.
     current: Option<(Vote, i64)>,
     strangers: Strangers,
+    /// Leaders that were elected and not reached since the last epoch that this server saw established, and how often.
+    unreached: BTreeMap<Sid, u32>,
     phase: Phase,
 }
 
@@ -144,7 +146,16 @@ impl Election {
     /// An idle one. Its first round is 1.
     pub fn new(me: Sid, settings: ElectionSettings, membership: Arc<Membership>) -> Self {
         let phase = Phase::Idle(BTreeMap::new());
-        Self { me, settings, membership, round: 0, current: None, strangers: Strangers::default(), phase }
+        Self {
+            me,
+            settings,
+            membership,
+            round: 0,
+            current: None,
+            strangers: Strangers::default(),
+            unreached: BTreeMap::new(),
+            phase,
+        }
     }
 
     /// Begins a new round, whatever was going on.
@@ -157,7 +168,7 @@ impl Election {
         self.current.get_or_insert((Vote { leader: self.me, zxid: candidate.zxid, peer_epoch }, -1));
         // Another server's word may have driven it to the end of its range.
         self.round = self.round.saturating_add(1);
-        self.phase = Phase::Looking(Looking::new(self.own_vote(candidate), self.settings));
+        self.phase = Phase::Looking(Looking::new(self.own_vote(candidate), self.settings, &self.unreached));
         let counted = self.with_looking(|looking, room| looking.begin(now, room, out));
         self.conclude(counted, out);
         for (from, notification) in kept {
@@ -219,9 +230,19 @@ impl Election {
     /// vote names it. The zxid and the round stay those of the election; rejoining servers could collect no quorum of
     /// equal votes otherwise.
     pub fn establish_epoch(&mut self, epoch: u32) {
+        self.unreached.clear();
         if let Some((vote, _)) = &mut self.current {
             vote.peer_epoch = i64::from(epoch);
         }
+    }
+
+    /// The leader that was elected could not be reached, or said nothing. Its votes come by way of others, then, or by links
+    /// that carry nothing else; who went by votes alone would elect it for ever. So it is not voted for in the next
+    /// elections, unless nobody else will do, until an epoch is established. (Java has no such memory: a server that only
+    /// some can reach keeps all others from electing.)
+    pub fn leader_unreached(&mut self, leader: Sid) {
+        let times = self.unreached.entry(leader).or_default();
+        *times = times.saturating_add(1).min(UNREACHED_MAX);
     }
 
     /// Goes into a role without an election, by the word of a reconfig (quorum protocol B8).
@@ -381,6 +402,9 @@ impl Room<'_> {
         self.membership.quorums().in_force().may_lead(new.leader) && better
     }
 }
+
+/// So many failures make a leader wait long enough to be voted for again.
+const UNREACHED_MAX: u32 = 6;
 
 fn after(now: Mono, ms: u64) -> Unhashed<Mono> {
     Unhashed(now + Duration::from_millis(ms))

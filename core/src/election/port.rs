@@ -142,6 +142,11 @@ impl ElectionPort {
         self.election.establish_epoch(epoch);
     }
 
+    /// See [`Election::leader_unreached`].
+    pub fn leader_unreached(&mut self, leader: Sid) {
+        self.election.leader_unreached(leader);
+    }
+
     /// See [`Election::settle`].
     pub fn settle(&mut self, leader: Sid, zxid: Zxid, state: PeerState) {
         self.election.settle(leader, zxid, state);

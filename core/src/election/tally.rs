@@ -4,7 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::vote::Heard;
+use super::vote::{Heard, Vote};
 use crate::ids::{PeerState, Sid};
 use crate::quorum::Quorums;
 
@@ -23,15 +23,31 @@ impl Tally {
         self.votes.clear();
     }
 
+    /// Whether this voter's vote agrees with `probe`.
+    pub(super) fn supports(&self, sid: Sid, probe: &Heard) -> bool {
+        self.votes.get(&sid).is_some_and(|heard| heard.agrees_with(probe))
+    }
+
     /// Whether those whose vote agrees with `probe` are a quorum.
     pub(super) fn has_quorum(&self, quorums: &Quorums, probe: &Heard) -> bool {
-        quorums.contains_quorum(|sid| self.votes.get(&sid).is_some_and(|heard| heard.agrees_with(probe)))
+        quorums.contains_quorum(|sid| self.supports(sid, probe))
     }
 
     /// The voters whose vote agrees with `probe`, ascending.
     pub(super) fn supporters(&self, quorums: &Quorums, probe: &Heard) -> Vec<Sid> {
         let agreeing = self.votes.iter().filter(|(_, heard)| heard.agrees_with(probe));
         agreeing.map(|(sid, _)| *sid).filter(|sid| quorums.is_voter(*sid)).collect()
+    }
+
+    /// The vote of a voter that elects in this round.
+    pub(super) fn looking(&self, sid: Sid, round: i64) -> Option<Vote> {
+        let heard = self.votes.get(&sid)?;
+        (heard.state == PeerState::Looking && heard.round == round).then_some(heard.vote)
+    }
+
+    /// Whether this voter voted.
+    pub(super) fn hears(&self, sid: Sid) -> bool {
+        self.votes.contains_key(&sid)
     }
 
     /// Whether `leader` itself says that it leads. (Java: `checkLeader`.)

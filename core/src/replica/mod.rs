@@ -309,6 +309,10 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
         }
         Role::Learning(learning) => {
             learning.end(&why, turn);
+            let serves = learning.standing().phase == Phase::Broadcast;
+            if !serves && matches!(why, Leave::Unreachable | Leave::LeaderSilent) {
+                turn.member().port.leader_unreached(learning.leader());
+            }
             if learning.standing().role == RoleKind::Observing {
                 let delay = u64::from(turn.ensemble().observer_delay_ms);
                 let delay_ms = turn.member().dice.below(delay);

@@ -136,9 +136,10 @@ pub(super) fn draw_settings(topology: &Topology, draw: &mut Draw) -> Vec<String>
     // A snapshot that takes longer than a learner is waited for never gets through, in any implementation.
     let slow_snapshots = draw.chance(1, 3);
     let ticks: &[u64] = if is_ensemble && slow_snapshots { &[1000] } else { &[50, 200, 1000] };
+    let tick = draw.of(ticks);
+    let mut snap_count = draw.doubling(2, 9);
     let mut lines = vec![
-        format!("tick = \"{}ms\"", draw.of(ticks)),
-        format!("snap_count = {}", draw.doubling(2, 9)),
+        format!("tick = \"{tick}ms\""),
         format!("prealloc = \"{}\"", draw.of(&[0, 512, 4096, 16384, 65536])),
         format!("compression = \"{}\"", draw.of(&["none", "none", "gz", "snappy"])),
         format!("restart_after = \"{}ms\"", draw.doubling(20, 5)),
@@ -151,12 +152,13 @@ pub(super) fn draw_settings(topology: &Topology, draw: &mut Draw) -> Vec<String>
         lines.push(format!("outstanding = {}", draw.doubling(1, 6)));
     }
     if draw.chance(1, 3) {
-        lines.push(format!(
-            "fsync = {{ min = \"{}us\", mean = \"{}us\" }}",
-            draw.doubling(10, 9),
-            draw.doubling(10, 10)
-        ));
+        let (min_us, mean_us) = (draw.doubling(10, 9), draw.doubling(10, 10));
+        lines.push(format!("fsync = {{ min = \"{min_us}us\", mean = \"{mean_us}us\" }}"));
+        if min_us + mean_us > SLOW_FSYNC_US {
+            snap_count = snap_count.max(SNAP_COUNT_SLOW_MIN);
+        }
     }
+    lines.push(format!("snap_count = {snap_count}"));
     if slow_snapshots {
         let doublings = if is_ensemble { 6 } else { 9 };
         lines.push(format!(
@@ -169,6 +171,11 @@ pub(super) fn draw_settings(topology: &Topology, draw: &mut Draw) -> Vec<String>
     }
     lines
 }
+
+/// Each new log costs fsyncs of its own. A disk that takes so long for each keeps up with the load no more if a new one is begun
+/// every few txns.
+const SLOW_FSYNC_US: u64 = 4_000;
+const SNAP_COUNT_SLOW_MIN: u64 = 32;
 
 /// What only members of an ensemble have. Extremes, on purpose: windows of nothing, patience of one tick.
 fn draw_ensemble(draw: &mut Draw, lines: &mut Vec<String>, slow_snapshots: bool) {

@@ -247,6 +247,11 @@ impl Learning {
         Standing { role, phase, leader: Some(self.leader), clients }
     }
 
+    /// Whom it follows, or tries to.
+    pub(super) const fn leader(&self) -> Sid {
+        self.leader
+    }
+
     /// How the leader brought this server up to date, once that is known.
     pub(super) const fn sync_kind(&self) -> Option<SyncKind> {
         match &self.stage {

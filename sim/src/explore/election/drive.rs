@@ -48,9 +48,14 @@ impl Ensemble {
         };
         let new = || ElectionPort::new(sid(node), settings, links, membership);
         let (candidate, now) = (self.candidate(node), self.tick());
+        let follows = matches!(self.state(node), Some(PeerState::Following | PeerState::Observing));
+        let unreached = self.leader_of(node).filter(|_| follows && self.server(node).synced.is_none());
         let this = self.server_mut(node);
         this.heard.clear();
         this.synced = None;
+        if let (Some(port), Some(leader)) = (&mut this.port, unreached) {
+            port.leader_unreached(sid(leader));
+        }
         let mut out = vec![];
         this.port.get_or_insert_with(new).start(now, candidate, &mut out);
         self.carry_out(node, out, self.stand(node), By::Word)?;
@@ -104,7 +109,9 @@ impl Ensemble {
         by: By,
     ) -> Result<(), Broken> {
         let stand = self.stand(node);
-        check_stand(sid(node), before, stand)?;
+        let (this, voters) = (self.server(node), &self.shared.voters);
+        let evidence = Evidence { me: sid(node), data: this.data, voters, before, heard: &this.heard, by };
+        check_stand(&evidence, stand, |vote| self.claimed(vote))?;
         self.server_mut(node).heard.retain(|heard| stand.may_count(heard));
         for action in actions {
             match action {

@@ -25,13 +25,27 @@ impl Stand {
     }
 }
 
-/// I10: within a round a proposal only gets better, and while a server elects its rounds only grow.
-pub(super) fn check_stand(sid: Sid, before: Stand, after: Stand) -> Result<(), Broken> {
+/// I10: within a round a proposal only gets better, and while a server elects its rounds only grow. After a silence a server
+/// may give way to a worse candidate that is as good as itself, if a quorum with it votes for that one. `order` gives what a
+/// vote claims as (epoch, zxid).
+pub(super) fn check_stand(
+    evidence: &Evidence<'_>,
+    after: Stand,
+    order: impl Fn(&Vote) -> (i64, i64),
+) -> Result<(), Broken> {
+    let Evidence { me, before, by, data: (epoch, zxid), .. } = *evidence;
     let (Some(was), Some(is)) = (before.proposal, after.proposal) else { return Ok(()) };
-    let regressed = after.round < before.round || (after.round == before.round && is < was);
+    let voted =
+        |heard: &Heard| (heard.state, heard.round, heard.vote) == (PeerState::Looking, after.round, is);
+    let gives_way = || {
+        by == By::Silence
+            && order(&is) >= (i64::from(epoch), zxid)
+            && evidence.is_quorum(|sid| sid == me || evidence.said(sid).any(voted))
+    };
+    let regressed = after.round < before.round || (after.round == before.round && is < was && !gives_way());
     if regressed {
         let what =
-            format!("{sid} went from {was:?} in round {} to {is:?} in round {}", before.round, after.round);
+            format!("{me} went from {was:?} in round {} to {is:?} in round {}", before.round, after.round);
         return Err(Broken { rule: "I10", what });
     }
     Ok(())

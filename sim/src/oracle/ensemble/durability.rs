@@ -45,6 +45,8 @@ pub(super) struct Machine {
     pub(super) epochs: Epochs,
     /// End of the history in the tree, or on its way there.
     pub(super) applied: Zxid,
+    /// End of the history that was in its tree when it was destroyed: replies of then may be under way.
+    shown: Zxid,
     /// Through here it knows its history to be committed; none since it recovered.
     pub(super) known: Zxid,
     /// Of the process.
@@ -76,6 +78,7 @@ impl Machine {
             ordered: Epochs::default(),
             epochs: Epochs::default(),
             applied: Zxid::ZERO,
+            shown: Zxid::ZERO,
             known: Zxid::ZERO,
             part: Part::default(),
             ballot: Ballot::default(),
@@ -266,6 +269,7 @@ impl Ensemble {
             current: epochs.current.max(machine.epochs.current),
         };
         machine.destroyed = Some((held, highest));
+        machine.shown = machine.shown.max(machine.applied);
         machine.start(Zxid::ZERO, Epochs::default());
         machine.part = Part::default();
         machine.unread = true;
@@ -409,8 +413,8 @@ impl Ensemble {
     }
 
     pub(super) fn check_reply(&self, node: u32, zxid: Zxid) -> Result<(), Violation> {
-        let applied = self.machines[&node].applied;
-        ensure(zxid <= applied && self.is_committed(zxid), Invariant::I16, || {
+        let Machine { applied, shown, .. } = self.machines[&node];
+        ensure(zxid <= applied.max(shown) && self.is_committed(zxid), Invariant::I16, || {
             format!("a client is shown {zxid}, committed is {}, and applied here {applied}", self.committed)
         })
     }

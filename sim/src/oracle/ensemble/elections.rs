@@ -125,10 +125,13 @@ impl Ensemble {
                 }
                 ballot.stand = Some((round, vote));
                 ballot.settled = false;
-                let regressed = before.is_some_and(|(was, old)| round < was || round == was && vote < old);
-                return ensure(!regressed, Invariant::I10, || {
-                    format!("votes for {vote:?} in round {round} after {before:?}")
-                });
+                let back = before.is_some_and(|(was, _)| round < was);
+                let worse = before.is_some_and(|(was, old)| round == was && vote < old);
+                return ensure(
+                    !back && (!worse || self.gives_way(node, round, vote)),
+                    Invariant::I10,
+                    || format!("votes for {vote:?} in round {round} after {before:?}"),
+                );
             }
             (PeerState::Looking, None) => ballot.settled = false,
             _ => {
@@ -148,6 +151,18 @@ impl Ensemble {
             }
         }
         Ok(())
+    }
+
+    /// Whether a server may vote for a worse candidate than before: one that is as good as itself, and that a quorum with it
+    /// votes for, or would once it heard of it.
+    fn gives_way(&self, node: u32, round: i64, vote: Vote) -> bool {
+        let machine = &self.machines[&node];
+        let voted = |sid| {
+            let mut heard = machine.ballot.heard.iter();
+            heard.any(|h| h.from == sid && h.looking && h.round == round && h.vote <= vote)
+        };
+        let as_good = (vote.peer_epoch, vote.zxid) >= machine.has();
+        as_good && self.quorums.contains_quorum(|sid| sid == machine.sid || voted(sid))
     }
 
     /// An election has ended: by a quorum of equal votes in one round and the silence behind them, or by the word of a
