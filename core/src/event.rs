@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use crate::ids::{LinkId, SessionId, Sid, Zxid};
 use crate::replica::{Leave, SyncKind};
+use crate::text::Text;
 
 /// Something that happened. Names are stable: adding is free, renaming breaks scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,11 @@ pub enum Event {
     SessionExpiring {
         /// The session.
         session: SessionId,
+    },
+    /// A container that is used no more, or a TTL node whose time is over; its deletion is on its way.
+    NodeCollecting {
+        /// The node.
+        path: Text,
     },
     /// The log is rolled and a snapshot begun.
     SnapshotStarted {

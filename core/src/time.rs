@@ -30,7 +30,8 @@ impl Add<core::time::Duration> for Mono {
     }
 }
 
-/// Wall-clock milliseconds since 1970. Only ever stored (ctime, mtime), never compared for a decision.
+/// Wall-clock milliseconds since 1970. Only ever stored (ctime, mtime); the one decision by it is
+/// when a node has not changed for so long that it goes (containers, TTL nodes).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct WallMs(pub i64);
 

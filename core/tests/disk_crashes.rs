@@ -16,7 +16,7 @@ use zk_core::ids::{SessionId, Zxid};
 use zk_core::input::Token;
 use zk_core::text::Text;
 use zk_core::time::WallMs;
-use zk_core::tree::{ApplyMode, Tree};
+use zk_core::tree::{ApplyMode, NodeTypes, Tree, TreeConfig};
 use zk_core::wire::records::Acl;
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnDigest, TxnHeader};
 
@@ -27,7 +27,7 @@ const CONFIG: DiskConfig = DiskConfig {
     trust_empty: false,
     digest: true,
     record_max: 2 << 20,
-    hash_seed: 0,
+    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
 };
 
 /// Writes like a server: one txn after the other into tree and log.
@@ -625,6 +625,26 @@ mod epochs {
                 assert!(epochs.accepted == 4 || epochs.accepted == 5);
                 assert!(done < ops.len() || epochs.accepted == 5);
             }
+        }
+    }
+}
+
+#[test]
+fn a_header_that_was_cut_short_is_a_torn_write_and_one_with_anything_behind_it_is_not() {
+    let header = b"ZKLG\0\0\0\x02";
+    for written in 0..=header.len() {
+        let mut file = header[..written].to_vec();
+        file.resize(64, 0);
+        let (txns, end) = txnlog::decode(&Bytes::from(file.clone()), CONFIG.record_max).unwrap();
+        let expected = if (1..4).contains(&written) {
+            txnlog::LogEnd::Torn { offset: 0 }
+        } else {
+            txnlog::LogEnd::Clean
+        };
+        assert_eq!((txns.len(), end), (0, expected), "{written}");
+        if (1..4).contains(&written) {
+            file[40] = 1;
+            txnlog::decode(&Bytes::from(file), CONFIG.record_max).unwrap_err();
         }
     }
 }

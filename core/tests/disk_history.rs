@@ -21,7 +21,7 @@ use zk_core::input::{LogPart, Token};
 use zk_core::replica::LogShare;
 use zk_core::text::Text;
 use zk_core::time::WallMs;
-use zk_core::tree::{ApplyMode, Tree};
+use zk_core::tree::{ApplyMode, NodeTypes, Tree, TreeConfig};
 use zk_core::wire::records::Acl;
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
 
@@ -32,7 +32,7 @@ const CONFIG: DiskConfig = DiskConfig {
     trust_empty: false,
     digest: true,
     record_max: 2 << 20,
-    hash_seed: 0,
+    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
 };
 
 /// A server's disk, and the tree of what was logged.

@@ -15,7 +15,7 @@ use zk_core::disk::recovery::{Recovered, recover};
 use zk_core::disk::snapshot::SnapshotWriter;
 use zk_core::disk::{Compression, DiskConfig, FileOp, Vfs, layout, recovery, txnlog};
 use zk_core::ids::{SessionId, Zxid};
-use zk_core::tree::Tree;
+use zk_core::tree::{NodeTypes, Tree, TreeConfig};
 use zk_core::wire::records::Stat;
 use zk_core::wire::txn::{Txn, TxnBody};
 
@@ -30,7 +30,7 @@ const CONFIG: DiskConfig = DiskConfig {
     trust_empty: false,
     digest: true,
     record_max: 2 << 20,
-    hash_seed: 0,
+    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
 };
 
 struct Golden {

@@ -11,6 +11,7 @@ use captures::{Kind, Side, captures};
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::disk::snapshot_reader::BodyParser;
 use zk_core::ids::{Sid, Zxid};
+use zk_core::tree::TreeConfig;
 use zk_core::wire::client::op;
 use zk_core::wire::election::{Handshake, HandshakeForm, Notification, NotificationForm};
 use zk_core::wire::framing::{FrameReader, put_frame};
@@ -231,7 +232,8 @@ fn decode_quorum(stream: &[u8], piece: usize, sender: Sender) -> Vec<Item> {
         reader.push(bytes);
         loop {
             let item = if reader.in_snapshot() && !matches!(items.last(), Some(Item::Snapshot(..))) {
-                let parser = parser.get_or_insert_with(|| BodyParser::new(JUTE_MAX_FIELD, 0));
+                let parser =
+                    parser.get_or_insert_with(|| BodyParser::new(JUTE_MAX_FIELD, TreeConfig::default()));
                 let whole = parser.take(reader.buffer_mut(), |piece| body.extend_from_slice(piece)).unwrap();
                 whole.then(|| Item::Snapshot(body.split().freeze(), [0; 3]))
             } else if reader.in_snapshot() {

@@ -6,8 +6,9 @@
 //! | command | does |
 //! |---|---|
 //! | `open [snap_count=N] [last=HEX] [owner=/path]` | a replica over a new tree, or one whose last zxid is given, or with an ephemeral of a session that is in no table |
+//! | `open … [extended] [check=MS] [unused=MS]` | with TTL nodes; how often it is looked for what is over, and when a container is that was never used |
 //! | `connect C [timeout=MS]`, `reattach C S [timeout=MS]`, `gone C` | handshakes; sessions are named s1, s2, … in their order |
-//! | `create C /path [ephemeral] [sequential]`, `delete C /path [version=N]`, `set C /path [data=TEXT] [version=N]` | requests |
+//! | `create C /path [ephemeral] [sequential] [container] [ttl=MS]`, `delete C /path [version=N]`, `set C /path [data=TEXT] [version=N]` | requests |
 //! | `multi C OP; OP; …` | with the operations above, without C, and `check /path [version=N]` |
 //! | `sync C`, `close C`, `undecodable C` | requests |
 //! | `touch S [timeout=MS]` | a report of life |
@@ -31,10 +32,12 @@ use zk_core::disk::recovery::Recovered;
 use zk_core::error::{DiskFault, OpError};
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
 use zk_core::input::{AdminCommand, ClientRequest, Input, RequestBody, SessionAsk, Token, Touch};
-use zk_core::replica::{Outbox, Replica, ReplicaConfig};
+use zk_core::replica::{Outbox, ReaperSettings, Replica, ReplicaConfig};
 use zk_core::time::{Mono, Now, WallMs};
-use zk_core::tree::{ApplyMode, Changes, Tree, TxnResult};
-use zk_core::wire::client::{CheckVersionRequest, CreateRequest, DeleteRequest, SetDataRequest, SyncRequest};
+use zk_core::tree::{ApplyMode, Changes, NodeTypes, Tree, TreeConfig, TxnResult};
+use zk_core::wire::client::{
+    CheckVersionRequest, CreateRequest, CreateTtlRequest, DeleteRequest, SetDataRequest, SyncRequest,
+};
 use zk_core::wire::records::Acl;
 use zk_core::wire::request::{MultiOp, Request};
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
@@ -46,6 +49,7 @@ const CONFIG: ReplicaConfig = ReplicaConfig {
     snap_size_limit: 0,
     digest: true,
     skip_acl: false,
+    reaper: ReaperSettings::JAVAS,
     outstanding_max: 10,
     ensemble: None,
 };
@@ -111,7 +115,8 @@ struct Scene {
 
 impl Scene {
     fn open(words: &Words<'_>) -> (Self, String) {
-        let mut tree = Tree::new();
+        let types = if words.has("extended") { NodeTypes::Extended } else { NodeTypes::Plain };
+        let mut tree = Tree::with_config(TreeConfig { hash_seed: 0, types });
         let mut plant = |zxid, session: i64, body: TxnBody| {
             let header =
                 TxnHeader { session: SessionId(session), cxid: 0, zxid, time: WallMs(0), kind: body.kind() };
@@ -127,7 +132,12 @@ impl Scene {
             plant(Zxid(i64::from_str_radix(last, 16).unwrap()), 0, TxnBody::Error { err: -101 });
         }
         let snap_count = words.value("snap_count").map_or(CONFIG.snap_count, |n| n.parse().unwrap());
-        let config = ReplicaConfig { snap_count, ..CONFIG };
+        let mut reaper = CONFIG.reaper;
+        if let Some(ms) = words.value("check") {
+            reaper.interval_ms = ms.parse().unwrap();
+        }
+        reaper.never_used_ms = words.value("unused").map(|ms| ms.parse().unwrap());
+        let config = ReplicaConfig { snap_count, reaper, ..CONFIG };
         Self::start(config, tree, Now { mono: Mono::from_millis(0), wall: WallMs(0) })
     }
 
@@ -355,9 +365,15 @@ fn show_body(body: &TxnBody) -> String {
         TxnBody::Error { err } => format!("error {err}"),
         TxnBody::Create(create) => {
             let ephemeral = if create.ephemeral { " ephemeral" } else { "" };
-            format!("create {}{ephemeral} (parent {})", create.path, create.parent_cversion)
+            let kind = match create.kind {
+                CreateKind::Container => " container".to_owned(),
+                CreateKind::Ttl(ms) => format!(" ttl {ms}"),
+                CreateKind::Create | CreateKind::Create2 => String::new(),
+            };
+            format!("create {}{ephemeral}{kind} (parent {})", create.path, create.parent_cversion)
         }
         TxnBody::Delete { path } => format!("delete {path}"),
+        TxnBody::DeleteContainer { path } => format!("collect {path}"),
         TxnBody::SetData { path, version, .. } => format!("set {path} v{version}"),
         TxnBody::Check { path, version } => format!("check {path} v{version}"),
         TxnBody::Multi(entries) => {
@@ -383,6 +399,12 @@ fn show_result(result: &TxnResult) -> String {
 
 fn parse_request(command: &str, words: &Words<'_>) -> Request {
     match words.0[0] {
+        "create" if words.has("container") => Request::CreateContainer(parse_create(words)),
+        "create" if words.value("ttl").is_some() => {
+            let CreateRequest { path, data, acl, .. } = parse_create(words);
+            let ttl_ms = words.number("ttl", 0).into();
+            Request::CreateTtl(CreateTtlRequest { path, data, acl, flags: 5, ttl_ms })
+        }
         "create" => Request::Create(parse_create(words)),
         "delete" => Request::Delete(parse_delete(words)),
         "set" => Request::SetData(parse_set(words)),

@@ -19,7 +19,7 @@ use zk_core::ids::{ConnId, PeerState, SessionId, Sid, Zxid};
 use zk_core::input::{ClientRequest, Input, RequestBody, SessionAsk};
 use zk_core::peer::quorum_link::{Arrival, QuorumReader};
 use zk_core::replica::Phase;
-use zk_core::tree::Tree;
+use zk_core::tree::{Tree, TreeConfig};
 use zk_core::wire::client::op;
 use zk_core::wire::jute::Jute;
 use zk_core::wire::limits::JUTE_MAX_FIELD;
@@ -59,7 +59,7 @@ fn side(connection: &Connection, by: Sender) -> Vec<Said> {
         Sender::Leader => &connection.from_listener,
         Sender::Learner => &connection.from_dialer,
     };
-    let mut reader = QuorumReader::new(by, JUTE_MAX_FIELD, 0);
+    let mut reader = QuorumReader::new(by, JUTE_MAX_FIELD, TreeConfig::default());
     let mut said = vec![];
     for record in &side.records {
         reader.push(&record.bytes);

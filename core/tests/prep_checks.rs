@@ -6,7 +6,7 @@ use zk_core::ids::{SessionId, Zxid};
 use zk_core::prep::{Prep, Proposal};
 use zk_core::text::Text;
 use zk_core::time::WallMs;
-use zk_core::tree::{ApplyMode, Changes, Tree, TxnResult};
+use zk_core::tree::{ApplyMode, Changes, NodeTypes, Tree, TreeConfig, TxnResult};
 use zk_core::wire::client::{
     CheckVersionRequest, CreateRequest, CreateTtlRequest, DeleteRequest, GetDataRequest, ReconfigRequest,
     SetAclRequest, SetDataRequest,
@@ -36,7 +36,16 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let tree = Tree::new();
+        Self::over(Tree::new())
+    }
+
+    /// A furnished desk with TTL nodes.
+    fn extended() -> Self {
+        let config = TreeConfig { hash_seed: 0, types: NodeTypes::Extended };
+        Self::over(Tree::with_config(config)).furnish()
+    }
+
+    fn over(tree: Tree) -> Self {
         let prep = Prep::new(&tree, true, false);
         let auth = AuthInfo { ids: vec![id("ip", "10.0.0.1")] };
         Self { tree, prep, next: 1, auth }
@@ -45,7 +54,11 @@ impl Desk {
     /// A desk with an open `/o`, a full `/full/child`, an ephemeral `/e`, a container `/c`, and `/locked` with
     /// `/locked/child`, which are nobody's.
     fn furnished() -> Self {
-        let mut desk = Self::new();
+        Self::new().furnish()
+    }
+
+    fn furnish(mut self) -> Self {
+        let desk = &mut self;
         let nobodys = vec![acl(31, "digest", "nobody:h")];
         for (path, flags, acl) in [
             ("/o", 0, open()),
@@ -61,7 +74,7 @@ impl Desk {
         desk.auth.ids.push(id("super", ""));
         desk.ask(Request::Create(create_with("/locked/child", 0, nobodys)));
         desk.auth.ids.pop();
-        desk
+        self
     }
 
     fn prepare(&mut self, request: Request) -> Txn {
@@ -188,6 +201,58 @@ fn a_create_with_ttl_is_refused_while_extended_types_are_off() {
         let request = CreateTtlRequest { path, data, acl, flags, ttl_ms };
         assert_eq!(desk.code(Request::CreateTtl(request)), expected, "{flags} {ttl_ms}");
     }
+}
+
+#[test]
+fn a_time_to_live_goes_with_its_flags_and_has_40_bits() {
+    let mut desk = Desk::extended();
+    let ask = |path: &str, flags, ttl_ms| {
+        let CreateRequest { path, data, acl, .. } = create(path, 0);
+        CreateTtlRequest { path, data, acl, flags, ttl_ms }
+    };
+    for (flags, ttl_ms, expected) in [
+        (5, 0, BAD_ARGUMENTS),
+        (5, -1, BAD_ARGUMENTS),
+        (5, 1 << 40, BAD_ARGUMENTS),
+        (0, 1000, BAD_ARGUMENTS),
+        (0, -1, BAD_ARGUMENTS),
+        (4, 1000, BAD_ARGUMENTS),
+        (7, 1000, BAD_ARGUMENTS),
+        (5, (1 << 40) - 1, 0),
+        (6, 1, 0),
+    ] {
+        let found = desk.code(Request::CreateTtl(ask("/o/t", flags, ttl_ms)));
+        assert_eq!(found, expected, "{flags} {ttl_ms}");
+        let in_multi = desk.ask(Request::Multi(vec![MultiOp::CreateTtl(ask("/o/m", flags, ttl_ms))]));
+        let in_multi = match (&in_multi.body, flags) {
+            (TxnBody::Error { err }, 7) => *err,
+            (TxnBody::Multi(entries), _) => match entries[..] {
+                [TxnBody::Error { err }] => err,
+                _ => 0,
+            },
+            (other, _) => panic!("{other:?}"),
+        };
+        // A mode without a ttl makes a plain node there, or a container: the ttl is not looked at.
+        let expected = match flags {
+            0 if ttl_ms == 1000 => 0,
+            0 | 4 => NODE_EXISTS,
+            7 => MARSHALLING,
+            5 if expected == 0 => NODE_EXISTS,
+            _ => expected,
+        };
+        assert_eq!(in_multi, expected, "{flags} {ttl_ms} in a multi");
+    }
+    assert_eq!(desk.tree.node("/o/t").unwrap().persisted().ephemeral_owner as u64, 0xff00_00ff_ffff_ffff);
+    assert_eq!(desk.tree.node("/o/t").unwrap().stat().ephemeral_owner, 0);
+    // Opcodes without a ttl have none in range.
+    for flags in [5, 6] {
+        assert_eq!(desk.code(Request::Create(create("/o/n", flags))), BAD_ARGUMENTS);
+        assert_eq!(desk.code(Request::Create2(create("/o/n", flags))), BAD_ARGUMENTS);
+        assert_eq!(desk.code(Request::CreateContainer(create("/o/n", flags))), BAD_ARGUMENTS);
+    }
+    // It may have children, and ends with no session.
+    assert_eq!(desk.code(Request::Create(create("/o/t/child", 0))), 0);
+    assert_eq!(desk.tree.ephemeral_count(), 1, "but for /e");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use zk_core::disk::{Compression, Dir, DiskConfig, Vfs, history, layout};
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::input::LogPart;
 use zk_core::replica::LogShare;
+use zk_core::tree::TreeConfig;
 use zk_core::wire::client::{
     ConnectRequest, ConnectResponse, CreateRequest, GetDataRequest, SetDataRequest, SyncRequest,
 };
@@ -183,7 +184,7 @@ fn log(dir: &Path) -> Result<Vec<Arc<Txn>>> {
         trust_empty: false,
         digest: true,
         record_max: 4 << 20,
-        hash_seed: 0,
+        tree: TreeConfig::default(),
     };
     let names = files.list(Dir::Log).map_err(anyhow::Error::msg)?;
     let first =

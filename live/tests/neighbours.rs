@@ -16,6 +16,7 @@ use live::process::{PATIENCE, Process, four_letter, wait_until};
 use live::zoarium::{Profile, Zoarium, binary};
 use zk_core::ids::{Sid, Zxid};
 use zk_core::peer::quorum_link::{Arrival, QuorumReader};
+use zk_core::tree::TreeConfig;
 use zk_core::wire::quorum::{LearnerInfo, PROTOCOL_VERSION, QuorumPacket, Sender};
 
 const OURS: (Kind, Part) = (Kind::Zoarium(Profile::Same), Part::Voter);
@@ -247,7 +248,7 @@ fn twins_strangers_garbage_and_silence_on_all_three_ports_do_no_harm() -> Result
 /// Asks to be led as a server that nobody knows, and goes as far as NEWLEADER; from there on it reads nothing.
 fn learner_that_never_reads(port: u16) -> Result<TcpStream> {
     let mut stream = knock(port, &follower_info(77))?;
-    let mut reader = QuorumReader::new(Sender::Leader, 1 << 20, 0);
+    let mut reader = QuorumReader::new(Sender::Leader, 1 << 20, TreeConfig::default());
     loop {
         let mut piece = [0; 64];
         let read = stream.read(&mut piece)?;

@@ -137,7 +137,7 @@ impl Node {
         })?;
         let votes = config.peers.as_ref().map(PeerConfig::take_election_port).transpose();
         let votes = votes.map_err(|(at, error)| StartError::ElectionPort { at, error })?;
-        config.disk.hash_seed = seed();
+        config.disk.tree.hash_seed = seed();
         let started = Instant::now();
         let mut files = Files::new(directories.paths().clone());
         let recovered = recover(&mut files, &config)?;
@@ -152,7 +152,7 @@ impl Node {
             .build()
             .map_err(StartError::Thread)?;
         let peers = config.peers.clone();
-        let peers = peers.map(|peers| Peers::new(peers, runtime.handle().clone(), config.disk.hash_seed));
+        let peers = peers.map(|peers| Peers::new(peers, runtime.handle().clone(), config.disk.tree));
         let mut outbox = Outbox::new();
         let replica = Replica::open(config.replica.clone(), &recovered, seed(), clock.now(), &mut outbox);
         let facts = facts(&config, port.address(), &directories);

@@ -16,6 +16,7 @@ use zk_core::front::FrontConfig;
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
 use zk_core::replica::{Ensemble, ReplicaConfig, SyncReads};
+use zk_core::tree::TreeConfig;
 use zk_net::disk::directories::Missing;
 use zk_net::node::{Node, NodeConfig, StartError};
 use zk_net::peer::PeerConfig;
@@ -178,7 +179,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             trust_empty: cfg.trust_empty,
             digest: cfg.digest,
             record_max: cfg.record_max as usize,
-            hash_seed: 0,
+            tree: TreeConfig { hash_seed: 0, types: cfg.service.types },
         },
         front: FrontConfig {
             min_session_timeout_ms: cfg.min_session_timeout_ms,
@@ -199,6 +200,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             snap_size_limit: cfg.snap_size_limit,
             digest: cfg.digest,
             skip_acl: cfg.skip_acl,
+            reaper: cfg.service.reaper,
             outstanding_max: cfg.outstanding_max,
             ensemble: ensemble.map(|(me, ensemble)| replica_ensemble(cfg, me, ensemble)),
         },

@@ -12,6 +12,7 @@ use zk_core::disk::txnlog::{HEADER, put_record};
 use zk_core::disk::{Compression, DiskConfig};
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::time::WallMs;
+use zk_core::tree::TreeConfig;
 use zk_core::tree::{ApplyMode, Changes, Tree};
 use zk_core::wire::records::Acl;
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
@@ -181,7 +182,7 @@ fn files_larger_than_the_memory_there_is_are_read_through() {
             trust_empty: false,
             digest: true,
             record_max: 2 * MIB,
-            hash_seed: 0,
+            tree: TreeConfig::default(),
         };
         let (mut writer, mut files, mut ops) =
             (SnapshotWriter::new(tree.view(), config), Files::new(paths.clone()), Vec::new());

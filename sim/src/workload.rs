@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use zk_core::text::Text;
 use zk_core::wire::client::{
-    CheckVersionRequest, CreateRequest, DeleteRequest, ExistsRequest, GetAclRequest, GetChildren2Request,
-    GetChildrenRequest, GetDataRequest, SetAclRequest, SetDataRequest, SyncRequest,
+    CheckVersionRequest, CreateRequest, CreateTtlRequest, DeleteRequest, ExistsRequest, GetAclRequest,
+    GetChildren2Request, GetChildrenRequest, GetDataRequest, SetAclRequest, SetDataRequest, SyncRequest,
 };
 use zk_core::wire::records::{Acl, perms};
 use zk_core::wire::request::{MultiOp, Request};
@@ -15,7 +16,8 @@ use zk_core::wire::request::{MultiOp, Request};
 use crate::dice::{Dice, Site};
 
 /// Weights of the operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)] // the operations' own names
 pub struct Mix {
     pub create: u32,
@@ -28,6 +30,10 @@ pub struct Mix {
     pub sync_get: u32,
     pub acl: u32,
     pub ping: u32,
+    /// createContainer.
+    pub container: u32,
+    /// createTTL.
+    pub ttl: u32,
 }
 
 impl Mix {
@@ -43,6 +49,8 @@ impl Mix {
         sync_get: 0,
         acl: 0,
         ping: 0,
+        container: 0,
+        ttl: 0,
     };
     /// A little of everything.
     pub const DEFAULT: Self = Self {
@@ -55,10 +63,10 @@ impl Mix {
         multi: 5,
         sync_get: 5,
         acl: 2,
-        ping: 0,
+        ..Self::NONE
     };
 
-    const fn weights(&self) -> [u32; 10] {
+    const fn weights(&self) -> [u32; 12] {
         [
             self.create,
             self.set,
@@ -70,6 +78,8 @@ impl Mix {
             self.sync_get,
             self.acl,
             self.ping,
+            self.container,
+            self.ttl,
         ]
     }
 }
@@ -93,6 +103,8 @@ pub struct Workload {
     pub sequential: (u64, u64),
     /// One read in so many sets a watch.
     pub watch: (u64, u64),
+    /// How long TTL nodes are to live, ms.
+    pub ttl_ms: (u64, u64),
     /// Requests a client may have under way.
     pub pipeline: u32,
     /// Time between requests of one client, on average.
@@ -118,6 +130,7 @@ impl Default for Workload {
             ephemeral: (1, 4),
             sequential: (1, 4),
             watch: (1, 3),
+            ttl_ms: (100, 2_000),
             pipeline: 4,
             think: Duration::from_millis(20),
             data_max: 64,
@@ -195,6 +208,8 @@ impl Drawing<'_> {
                 let acl = self.acl();
                 one(Request::SetAcl(SetAclRequest { path, acl, version: -1 }))
             }
+            10 => one(Request::CreateContainer(self.container())),
+            11 => one(Request::CreateTtl(self.create_ttl())),
             _ => one(Request::Ping),
         }
     }
@@ -260,6 +275,28 @@ impl Drawing<'_> {
         CreateRequest { path, data: self.data(), acl: self.acl(), flags }
     }
 
+    /// A container that others may use: its children are creates of the same space.
+    fn container(&mut self) -> CreateRequest {
+        let sequential = self.chance(self.workload.sequential);
+        let path = self.path();
+        let path = if sequential { Text::from(format!("{path}-")) } else { path };
+        // The flags of its mode, of a sequential node, and of nothing.
+        let flags = if sequential { 2 } else { 4 * self.below(Site::ClientOp, 2) as i32 };
+        CreateRequest { path, data: self.data(), acl: self.acl(), flags }
+    }
+
+    /// Now and then one that no server takes.
+    fn create_ttl(&mut self) -> CreateTtlRequest {
+        let flags = if self.chance((1, 30)) { self.below(Site::ClientOp, 8) as i32 } else { 5 };
+        let flags = if self.chance(self.workload.sequential) { 6 } else { flags };
+        let (low, high) = self.workload.ttl_ms;
+        let ttl_ms = (low + self.below(Site::ClientOp, high.saturating_sub(low) + 1)) as i64;
+        let ttl_ms = if self.chance((1, 30)) { -ttl_ms } else { ttl_ms };
+        let path = self.path();
+        let path = if flags == 6 { Text::from(format!("{path}-")) } else { path };
+        CreateTtlRequest { path, data: self.data(), acl: self.acl(), flags, ttl_ms }
+    }
+
     fn set(&mut self) -> SetDataRequest {
         SetDataRequest { path: self.path(), data: self.data(), version: self.version() }
     }
@@ -270,12 +307,17 @@ impl Drawing<'_> {
 
     fn multi(&mut self) -> Vec<MultiOp> {
         let n = self.below(Site::ClientOp, 5);
+        let with_ends = self.workload.mix.container + self.workload.mix.ttl > 0;
         let mut ops = Vec::new();
         for _ in 0..n {
-            ops.push(match self.below(Site::ClientOp, 4) {
+            ops.push(match self.below(Site::ClientOp, if with_ends { 8 } else { 4 }) {
                 0 => MultiOp::Create(self.create()),
                 1 => MultiOp::SetData(self.set()),
                 2 => MultiOp::Delete(self.delete()),
+                4 => MultiOp::CreateContainer(self.container()),
+                5 => MultiOp::CreateTtl(self.create_ttl()),
+                6 => MultiOp::Create2(self.create()),
+                7 => MultiOp::Create(self.container()),
                 _ => MultiOp::Check(CheckVersionRequest { path: self.path(), version: self.version() }),
             });
         }

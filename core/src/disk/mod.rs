@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use crate::tree::TreeConfig;
+
 mod damage;
 pub mod epochs;
 pub mod history;
@@ -106,8 +108,8 @@ pub struct DiskConfig {
     pub digest: bool,
     /// `jute.maxbuffer` + extrasize: the longest record, bytes.
     pub record_max: usize,
-    /// Seeds the hashing of the tree's index ([`crate::tree::Tree::with_hash_seed`]).
-    pub hash_seed: u64,
+    /// Of the tree that is read.
+    pub tree: TreeConfig,
     /// A bug to plant.
     #[cfg(feature = "museum")]
     pub museum: Option<crate::museum::Exhibit>,

@@ -162,7 +162,7 @@ fn without_snapshot(
             return Err(DiskFault::Missing { file: String::from("version-2"), what });
         }
     }
-    Ok((Tree::with_hash_seed(config.hash_seed), None))
+    Ok((Tree::with_config(config.tree), None))
 }
 
 /// What the snapshots yield.
@@ -224,7 +224,7 @@ pub fn read_snapshot(
 ) -> Result<(Tree, Option<SnapshotDigest>), DiskFault> {
     let file = FileName { dir: Dir::Snap, name: String::from(name) };
     let corrupt = |offset, what| DiskFault::Corrupt { file: layout::shown(&file), offset, what };
-    let parser = SnapshotParser::new(config.record_max, config.hash_seed);
+    let parser = SnapshotParser::new(config.record_max, config.tree);
     let parser = snapshot_reader::feed(vfs, &file, named.compression, parser)?;
     parser.finish(named.zxid).map_err(|(offset, what)| corrupt(offset, what))
 }

@@ -13,7 +13,7 @@ use super::stream::Decompressor;
 use super::{Compression, FileName, Vfs, layout};
 use crate::error::{DecodeErrorKind, DiskFault};
 use crate::ids::{SessionId, Zxid};
-use crate::tree::{Tree, TreeLoader};
+use crate::tree::{Tree, TreeConfig, TreeLoader};
 use crate::wire::jute::{Jute, Reader};
 use crate::wire::records::{Acl, StatPersisted};
 
@@ -66,8 +66,8 @@ enum BodyStage {
 
 impl BodyParser {
     /// A parser that accepts strings and buffers of up to `field_max` bytes.
-    pub fn new(field_max: usize, hash_seed: u64) -> Self {
-        Self::into(TreeLoader::with_hash_seed(hash_seed), field_max)
+    pub fn new(field_max: usize, tree: TreeConfig) -> Self {
+        Self::into(TreeLoader::with_config(tree), field_max)
     }
 
     /// The tree as of `zxid`, once the body is whole.
@@ -227,8 +227,8 @@ enum Stage {
 
 impl SnapshotParser {
     /// A parser that accepts strings and buffers of up to `field_max` bytes.
-    pub fn new(field_max: usize, hash_seed: u64) -> Self {
-        Self::into(TreeLoader::with_hash_seed(hash_seed), field_max)
+    pub fn new(field_max: usize, tree: TreeConfig) -> Self {
+        Self::into(TreeLoader::with_config(tree), field_max)
     }
 
     /// The file has ended: the tree as of `zxid`, the zxid in its name, and the digest if there is one.
@@ -386,7 +386,7 @@ pub(super) fn feed<S: Sink>(
 
 /// Parses a snapshot file that is in memory.
 pub fn decode(bytes: &[u8], field_max: usize) -> Result<(Tree, Option<SnapshotDigest>), Misread> {
-    let mut parser = SnapshotParser::new(field_max, 0);
+    let mut parser = SnapshotParser::new(field_max, TreeConfig::default());
     for piece in bytes.chunks(64 * 1024) {
         parser.input().extend_from_slice(piece);
         parser.advance()?;

@@ -161,8 +161,8 @@ enum Look {
 const PIECE: usize = 1 << 20;
 
 impl<'a, V: Vfs> LogReader<'a, V> {
-    /// Opens a file of `size` bytes. A file without even a header has no records; one whose header is not there though
-    /// more is was torn before anything in it could be promised.
+    /// Opens a file of `size` bytes. A file without even a header has no records; one whose header is not there, or
+    /// not all of it, was torn before anything in it could be promised.
     pub fn open(vfs: &'a mut V, file: FileName, size: u64, record_max: usize) -> Result<Self, DiskFault> {
         let mut reader = Self {
             vfs,
@@ -188,10 +188,20 @@ impl<'a, V: Vfs> LogReader<'a, V> {
             reader.skip(HEADER_LEN);
         } else if reader.buffer[..HEADER_LEN as usize].iter().all(|b| *b == 0) {
             reader.end = Some(reader.judge(0, None)?);
+        } else if reader.header_is_cut()? {
+            reader.end = Some(LogEnd::Torn { offset: 0 });
         } else {
             return Err(corrupt(&reader.file, 0, String::from("expected the magic ZKLG at its beginning")));
         }
         Ok(reader)
+    }
+
+    /// True if there is nothing in the file but the beginning of its header: the first write was cut short, on a disk without
+    /// room or by a crash.
+    fn header_is_cut(&mut self) -> Result<bool, DiskFault> {
+        let Some(last) = self.last_content(0)? else { return Ok(true) };
+        let written = self.buffer.get(..=last as usize);
+        Ok(written.is_some_and(|written| HEADER.starts_with(written)))
     }
 
     /// The next record; `None` at the end, which [`Self::end`] then describes.

@@ -9,7 +9,7 @@ use crate::disk::snapshot::BodyWriter;
 use crate::disk::snapshot_reader::BodyParser;
 use crate::error::DecodeError;
 use crate::ids::Zxid;
-use crate::tree::{Tree, TreeView};
+use crate::tree::{Tree, TreeConfig, TreeView};
 use crate::wire::quorum::{QuorumPacket, Sender};
 use crate::wire::quorum_stream::{PacketReader, put_signature};
 
@@ -20,7 +20,7 @@ use crate::wire::quorum_stream::{PacketReader, put_signature};
 pub struct QuorumReader {
     packets: PacketReader,
     data_max: usize,
-    hash_seed: u64,
+    tree: TreeConfig,
     snapshot: Option<Loading>,
 }
 
@@ -72,11 +72,11 @@ pub enum StreamFault {
 }
 
 impl QuorumReader {
-    /// Reads what `sender` sends. `data_max`: the longest payload and the longest field of a snapshot, bytes; `hash_seed` is
-    /// for the tree of a snapshot.
-    pub fn new(sender: Sender, data_max: usize, hash_seed: u64) -> Self {
+    /// Reads what `sender` sends. `data_max`: the longest payload and the longest field of a snapshot, bytes; `tree`:
+    /// how a snapshot's is configured.
+    pub fn new(sender: Sender, data_max: usize, tree: TreeConfig) -> Self {
         let first = if sender == Sender::Learner { data_max.min(GREETING_MAX) } else { data_max };
-        Self { packets: PacketReader::new(sender, first), data_max, hash_seed, snapshot: None }
+        Self { packets: PacketReader::new(sender, first), data_max, tree, snapshot: None }
     }
 
     /// Appends bytes from the peer.
@@ -97,7 +97,7 @@ impl QuorumReader {
         let Some(packet) = self.packets.next_packet().map_err(StreamFault::Packet)? else { return Ok(None) };
         self.packets.set_data_max(self.data_max);
         if let QuorumPacket::Snap { zxid } = packet {
-            let body = BodyParser::new(self.data_max, self.hash_seed);
+            let body = BodyParser::new(self.data_max, self.tree);
             self.snapshot = Some(Loading { zxid, body, whole: false });
         }
         Ok(Some(Arrival::Packet(packet)))
@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn a_snapshot_comes_out_as_the_tree_it_was_made_of_in_any_pieces() {
         for piece in [1, 13, 10_000] {
-            let (mut reader, mut came) = (QuorumReader::new(Sender::Leader, 1000, 0), vec![]);
+            let (mut reader, mut came) =
+                (QuorumReader::new(Sender::Leader, 1000, TreeConfig::default()), vec![]);
             for bytes in stream().chunks(piece) {
                 reader.push(bytes);
                 while let Some(arrival) = reader.next_arrival().unwrap() {
@@ -206,10 +207,10 @@ mod tests {
             bytes.put_i32(len as i32);
             bytes
         };
-        let mut reader = QuorumReader::new(Sender::Learner, 100_000, 0);
+        let mut reader = QuorumReader::new(Sender::Learner, 100_000, TreeConfig::default());
         reader.push(&request(GREETING_MAX + 1));
         assert!(matches!(reader.next_arrival(), Err(StreamFault::Packet(_))));
-        let mut reader = QuorumReader::new(Sender::Learner, 100_000, 0);
+        let mut reader = QuorumReader::new(Sender::Learner, 100_000, TreeConfig::default());
         reader.push(&QuorumPacket::Ack { zxid: Zxid(1) }.to_bytes());
         assert!(matches!(reader.next_arrival(), Ok(Some(Arrival::Packet(_)))));
         reader.push(&request(GREETING_MAX + 1));
@@ -220,7 +221,7 @@ mod tests {
     fn what_is_no_snapshot_is_refused_with_its_zxid() {
         let mut bytes = stream();
         bytes[20..24].copy_from_slice(&(-2i32).to_be_bytes());
-        let mut reader = QuorumReader::new(Sender::Leader, 1000, 0);
+        let mut reader = QuorumReader::new(Sender::Leader, 1000, TreeConfig::default());
         reader.push(&bytes);
         reader.next_arrival().unwrap();
         let error = reader.next_arrival().unwrap_err();
@@ -229,7 +230,7 @@ mod tests {
         let mut bytes = stream();
         let at = bytes.len() - 21;
         bytes[at] = b'!';
-        let mut reader = QuorumReader::new(Sender::Leader, 1000, 0);
+        let mut reader = QuorumReader::new(Sender::Leader, 1000, TreeConfig::default());
         reader.push(&bytes);
         reader.next_arrival().unwrap();
         assert!(matches!(reader.next_arrival(), Err(StreamFault::Signature(_))));

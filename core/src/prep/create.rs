@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::overlay::Node;
-use super::{Prep, Proposal, parent_of, raise_pzxid};
+use super::{CollectRules, Prep, Proposal, parent_of, raise_pzxid};
 use crate::auth;
 use crate::error::OpError;
 use crate::text::Text;
-use crate::tree::{check_path, owner, path};
+use crate::tree::{NodeKind, check_path, owner, path};
 use crate::wire::client::{CreateRequest, CreateTtlRequest};
 use crate::wire::records::{Acl, StatPersisted, perms};
 use crate::wire::txn::{CreateKind, CreateTxn, TxnBody};
@@ -60,19 +60,29 @@ impl Prep {
         let CreateRequest { path, data, acl, flags } = request;
         let flags = Flags::decode(flags)?;
         if flags.ttl {
-            return Err(OpError::Unimplemented);
+            // These opcodes carry no ttl, and none is out of range.
+            let types = at.tree.node_types();
+            return Err(if types.has_ttl() { OpError::BadArguments } else { OpError::Unimplemented });
         }
         self.create_node(at, Wanted { kind, path, data, acl, flags })
     }
 
-    /// createTTL while `extendedTypesEnabled` is false, its default, comes to nothing. A mode without a time to live is
-    /// refused whatever its ttl: with a negative one Java logs a txn that ends the process at every start
-    /// (client protocol §19).
-    pub(super) const fn create_ttl(request: &CreateTtlRequest) -> OpError {
-        match Flags::decode(request.flags) {
-            Ok(flags) if flags.ttl => OpError::Unimplemented,
-            _ => OpError::BadArguments,
+    /// createTTL, which needs `extendedTypesEnabled`. A mode without a time to live is refused whatever its ttl: with a
+    /// negative one Java logs a txn that ends the process at every start (client protocol §19).
+    pub(super) fn create_ttl(
+        &mut self,
+        at: &Proposal<'_>,
+        request: CreateTtlRequest,
+    ) -> Result<TxnBody, OpError> {
+        let CreateTtlRequest { path, data, acl, flags, ttl_ms } = request;
+        let flags = Flags::decode(flags)?;
+        if flags.ttl && !at.tree.node_types().has_ttl() {
+            return Err(OpError::Unimplemented);
         }
+        if !flags.ttl || !(1..=owner::TTL_MAX_MS).contains(&ttl_ms) {
+            return Err(OpError::BadArguments);
+        }
+        self.create_node(at, Wanted { kind: CreateKind::Ttl(ttl_ms), path, data, acl, flags })
     }
 
     /// A create or create2 inside a multi: there the flags say whether a container comes of it (client protocol §7, last
@@ -104,7 +114,7 @@ impl Prep {
         if self.overlay.node(at.tree, &path).is_some() {
             return Err(OpError::NodeExists);
         }
-        if parent.is_ephemeral() {
+        if parent.is_ephemeral(at.tree.node_types()) {
             return Err(OpError::NoChildrenForEphemerals);
         }
 
@@ -153,6 +163,25 @@ impl Prep {
         Ok(TxnBody::Delete { path })
     }
 
+    /// Whether a container is used no more, or a TTL node's time is over, as of everything prepared so far; then it goes, by
+    /// nobody's request. Java decides over what is applied and prepares a deletion whatever has come of the node since, which
+    /// is then refused (-111, a zxid for nothing) or, where a persistent node has taken its place, is not.
+    pub(super) fn collected(
+        &mut self,
+        at: &Proposal<'_>,
+        path: Text,
+        rules: CollectRules,
+    ) -> Option<TxnBody> {
+        let node = self.overlay.node(at.tree, &path)?;
+        if node.child_count > 0 || !rules.is_over(&node.stat, at) {
+            return None;
+        }
+        let parent =
+            self.overlay.node(at.tree, &parent_of(&path)).expect("invariant: every node has a parent");
+        self.remove(at, &path, &node, parent);
+        Some(TxnBody::DeleteContainer { path })
+    }
+
     /// Takes a node without children out of the pending view.
     pub(super) fn remove(&mut self, at: &Proposal<'_>, path: &Text, node: &Node, mut parent: Node) {
         let (old, crc) = (parent.stat, parent.crc);
@@ -160,6 +189,19 @@ impl Prep {
         raise_pzxid(&mut parent.stat, at.zxid);
         self.overlay.update(at.zxid, parent_of(path), &old, crc, parent);
         self.overlay.remove(at.zxid, path, node);
+    }
+}
+
+impl CollectRules {
+    /// True of a node without children that may go (semantics §5).
+    fn is_over(self, stat: &StatPersisted, at: &Proposal<'_>) -> bool {
+        let unchanged_ms = at.time.0.saturating_sub(stat.mtime.0);
+        match at.tree.node_types().kind(stat.ephemeral_owner) {
+            NodeKind::Container if stat.cversion > 0 => true,
+            NodeKind::Container => self.never_used_ms.is_some_and(|most| unchanged_ms > most),
+            NodeKind::Ttl(ttl_ms) => ttl_ms != 0 && unchanged_ms > ttl_ms,
+            NodeKind::Persistent | NodeKind::Ephemeral(_) | NodeKind::Unknown => false,
+        }
     }
 }
 

@@ -39,6 +39,14 @@ pub struct Proposal<'a> {
     pub auth: &'a AuthInfo,
 }
 
+/// When containers and TTL nodes without children go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectRules {
+    /// `znode.container.maxNeverUsedIntervalMs`: a container that never had a child goes after this time without a change
+    /// of its data; `None`: it stays.
+    pub never_used_ms: Option<i64>,
+}
+
 /// The validating half of a leader.
 #[derive(Clone, Debug)]
 pub struct Prep {
@@ -60,7 +68,7 @@ impl Prep {
             Request::Create(r) => self.create(at, CreateKind::Create, r),
             Request::Create2(r) => self.create(at, CreateKind::Create2, r),
             Request::CreateContainer(r) => self.create(at, CreateKind::Container, r),
-            Request::CreateTtl(r) => Err(Self::create_ttl(&r)),
+            Request::CreateTtl(r) => self.create_ttl(at, r),
             Request::Delete(r) => self.delete(at, r.path, r.version),
             Request::SetData(r) => self.set_data(at, r.path, r.data, r.version),
             Request::SetAcl(r) => self.set_acl(at, r.path, r.acl, r.version),
@@ -113,6 +121,12 @@ impl Prep {
             self.remove(at, path, &node, parent);
         }
         self.seal(at, TxnBody::CloseSession { paths: Some(paths) })
+    }
+
+    /// A container or TTL node that is over goes. `None`: this one is not, or is there no more.
+    pub fn collect(&mut self, at: &Proposal<'_>, path: Text, rules: CollectRules) -> Option<Txn> {
+        let body = self.collected(at, path, rules)?;
+        Some(self.seal(at, body))
     }
 
     /// The tree has everything up to `zxid`.

@@ -35,7 +35,7 @@ impl Prep {
     fn entry(&mut self, at: &Proposal<'_>, op: Entry) -> Result<TxnBody, OpError> {
         match op {
             Entry::Create(kind, flags, request) => self.create_in_multi(at, kind, flags, request),
-            Entry::CreateTtl(request) => Err(Self::create_ttl(&request)),
+            Entry::CreateTtl(request) => self.create_ttl(at, request),
             Entry::Other(MultiOp::Delete(r)) => self.delete(at, r.path, r.version),
             Entry::Other(MultiOp::SetData(r)) => self.set_data(at, r.path, r.data, r.version),
             Entry::Other(MultiOp::Check(r)) => self.check(at, r.path, r.version),

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 
 use crate::ids::{SessionId, Zxid};
 use crate::text::Text;
-use crate::tree::{AclList, Tree, digest, owner};
+use crate::tree::{AclList, NodeKind, NodeTypes, Tree, digest};
 use crate::wire::records::{Acl, StatPersisted, perms};
 
 /// A node as it will be.
@@ -29,8 +29,8 @@ pub(super) struct Node {
 
 impl Node {
     /// True for nodes that end with a session: they may not have children.
-    pub(super) const fn is_ephemeral(&self) -> bool {
-        owner::session_of(self.stat.ephemeral_owner).is_some()
+    pub(super) const fn is_ephemeral(&self, types: NodeTypes) -> bool {
+        matches!(types.kind(self.stat.ephemeral_owner), NodeKind::Ephemeral(_))
     }
 }
 
@@ -61,6 +61,7 @@ enum Undo {
 /// Outstanding changes over a tree.
 #[derive(Clone, Debug)]
 pub(super) struct Overlay {
+    types: NodeTypes,
     /// Never iterated.
     nodes: HashMap<Text, Pending, FixedState>,
     ephemerals: BTreeMap<(SessionId, Text), PendingEphemeral>,
@@ -84,6 +85,7 @@ pub(super) struct Mark {
 impl Overlay {
     pub(super) fn new(tree: &Tree, digest: bool) -> Self {
         Self {
+            types: tree.node_types(),
             nodes: HashMap::with_hasher(FixedState::default()),
             ephemerals: BTreeMap::new(),
             history: VecDeque::new(),
@@ -107,7 +109,7 @@ impl Overlay {
     /// A new node comes, one that [`Self::node`] does not know.
     pub(super) fn insert(&mut self, zxid: Zxid, path: &Text, node: Node) {
         self.count_out_in(path, None, Some(&node));
-        if let Some(session) = owner::session_of(node.stat.ephemeral_owner) {
+        if let Some(session) = self.types.session_of(node.stat.ephemeral_owner) {
             self.note_ephemeral(session, path, PendingEphemeral { zxid, lives: true });
         }
         self.put(zxid, path.clone(), Some(node));
@@ -126,7 +128,7 @@ impl Overlay {
     /// A node goes.
     pub(super) fn remove(&mut self, zxid: Zxid, path: &Text, old: &Node) {
         self.count_out_in(path, Some(old), None);
-        if let Some(session) = owner::session_of(old.stat.ephemeral_owner) {
+        if let Some(session) = self.types.session_of(old.stat.ephemeral_owner) {
             self.note_ephemeral(session, path, PendingEphemeral { zxid, lives: false });
         }
         self.put(zxid, path.clone(), None);

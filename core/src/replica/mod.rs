@@ -20,6 +20,7 @@ mod looking;
 mod member;
 mod outbox;
 mod proposer;
+mod reaper;
 mod role;
 mod settings;
 mod snapshots;
@@ -53,7 +54,7 @@ use role::Role;
 pub use role::{
     ClientService, LearnerRole, LearnerStanding, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind,
 };
-pub use settings::{Ensemble, LogShare, ReplicaConfig, SyncChoice, SyncReads, SyncsMax};
+pub use settings::{Ensemble, LogShare, ReaperSettings, ReplicaConfig, SyncChoice, SyncReads, SyncsMax};
 use snapshots::SnapshotSchedule;
 use standalone::Standalone;
 

@@ -54,6 +54,13 @@ impl Turn<'_> {
         self.out.push(Action::Close { conn, why });
     }
 
+    /// A container or TTL node is taken away.
+    pub(super) fn collecting(&mut self, entry: &Entry) {
+        if let TxnBody::DeleteContainer { path } = &entry.txn.body {
+            self.event(Event::NodeCollecting { path: path.clone() });
+        }
+    }
+
     /// Gives the disk what was appended to the log.
     pub(super) fn flush(&mut self) {
         let snapshots = &mut *self.snapshots;

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 
 use super::ReplicaConfig;
 use super::commit_log::Entry;
+use super::reaper::Reaper;
 use crate::action::SessionAnswer;
 use crate::auth::AuthInfo;
 use crate::error::OpError;
@@ -58,6 +59,7 @@ pub(super) struct Proposer {
     sessions: Arc<SessionTable>,
     /// Sessions that own nodes and are in no table (disk format §6): to be closed first of all.
     lost: Vec<SessionId>,
+    reaper: Reaper,
 }
 
 impl Proposer {
@@ -69,7 +71,7 @@ impl Proposer {
         lost.retain(|owner| tree.session(*owner).is_none());
         lost.iter().for_each(|session| sessions.open_closing(*session));
         let prep = Prep::new(tree, config.digest, config.skip_acl);
-        Self { prep, sessions: Arc::new(sessions), lost }
+        Self { prep, sessions: Arc::new(sessions), lost, reaper: Reaper::new(config.reaper, now) }
     }
 
     /// The next of the sessions that must be closed though nobody asks for it.
@@ -200,6 +202,23 @@ impl Proposer {
 
     pub(super) fn sessions(&self) -> Vec<SessionInfo> {
         self.sessions.list()
+    }
+
+    /// A container or TTL node that goes now, if one does.
+    pub(super) fn reap(&mut self, at: Place<'_>) -> Option<Entry> {
+        let Self { prep, reaper, .. } = self;
+        let proposal = at.proposal(SessionId::NONE, 0, NOBODY);
+        reaper.step(at, |path, rules| prep.collect(&proposal, path, rules)).map(entry)
+    }
+
+    /// When [`Self::reap`] wants to be called.
+    pub(super) const fn reaping_at(&self) -> Mono {
+        self.reaper.deadline()
+    }
+
+    /// Nothing is to be taken away for now.
+    pub(super) fn reap_later(&mut self, now: Mono) {
+        self.reaper.rest(now);
     }
 
     /// When [`Self::expire`] wants to be called.

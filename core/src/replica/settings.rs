@@ -25,6 +25,8 @@ pub struct ReplicaConfig {
     pub digest: bool,
     /// `zookeeper.skipACL=yes`.
     pub skip_acl: bool,
+    /// How containers and TTL nodes are taken away.
+    pub reaper: ReaperSettings,
     /// `globalOutstandingLimit`: requests between the door and their reply.
     pub outstanding_max: u32,
     /// `None`: standalone.
@@ -57,6 +59,38 @@ impl ReplicaConfig {
         let voters = self.ensemble.as_ref().map_or(1, |e| e.membership.quorums().in_force().voters().len());
         let share = if voters > 2 { u32::try_from(voters - 1).unwrap_or(u32::MAX) } else { 1 };
         (self.outstanding_max / share).max(1)
+    }
+}
+
+/// How containers and TTL nodes are taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaperSettings {
+    /// `znode.container.checkIntervalMs`: how often it is looked for what is over, ms; at least 1.
+    pub interval_ms: u32,
+    /// `znode.container.maxPerMinute`: deletions, at least 1.
+    pub per_minute: u32,
+    /// `znode.container.maxNeverUsedIntervalMs`: a container that never had a child goes after this time; `None`: it stays.
+    pub never_used_ms: Option<i64>,
+}
+
+/// Java's.
+impl Default for ReaperSettings {
+    fn default() -> Self {
+        Self::JAVAS
+    }
+}
+
+impl ReaperSettings {
+    /// Java's defaults.
+    pub const JAVAS: Self = Self { interval_ms: 60_000, per_minute: 10_000, never_used_ms: None };
+
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms.max(1).into())
+    }
+
+    /// Between two deletions.
+    pub(super) fn pace(&self) -> Duration {
+        Duration::from_nanos(60_000_000_000 / u64::from(self.per_minute.max(1)))
     }
 }
 

@@ -66,6 +66,10 @@ impl Standalone {
             turn.event(Event::SessionExpiring { session });
             self.propose_close(session, turn);
         }
+        if let Some(entry) = self.proposer.reap(place(turn)) {
+            turn.collecting(&entry);
+            self.propose(entry, None, turn);
+        }
     }
 
     fn on_connect(&mut self, conn: ConnId, ask: SessionAsk, turn: &mut Turn<'_>) {
@@ -139,7 +143,8 @@ impl Standalone {
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
-        self.proposer.deadline()
+        let reaping = self.proposer.reaping_at();
+        Some(self.proposer.deadline().map_or(reaping, |expiry| expiry.min(reaping)))
     }
 }
 

@@ -55,6 +55,7 @@ fn config() -> ReplicaConfig {
         snap_size_limit: 0,
         digest: false,
         skip_acl: false,
+        reaper: ReaperSettings::JAVAS,
         outstanding_max: 1000,
         ensemble: Some(ensemble),
     }

@@ -265,7 +265,7 @@ impl Tree {
         p.child_count += 1;
         let hash = self.index.hash(parent, name);
         self.index.insert(hash, node);
-        self.ephemerals.add(stat.ephemeral_owner, node);
+        self.ending.add(stat.ephemeral_owner, node);
         if digest::counts(path) {
             self.digest = self.digest.wrapping_add(digest::from_prefix(crc, stat).into());
         }
@@ -295,7 +295,7 @@ impl Tree {
         self.nodes.get_mut(parent).child_count -= 1;
         self.nodes.remove(node);
         self.acls.release(acl);
-        self.ephemerals.remove(owner, node);
+        self.ending.remove(owner, node);
         self.data_size -= path::utf16_len(path) + data_len;
         self.node_count -= 1;
     }

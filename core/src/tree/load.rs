@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Tree, acl, digest, path};
+use super::{Tree, TreeConfig, acl, digest, path};
 use crate::ids::{SessionId, Zxid};
 use crate::wire::records::{Acl, StatPersisted};
 
@@ -29,12 +29,12 @@ impl Default for TreeLoader {
 impl TreeLoader {
     /// An empty one.
     pub fn new() -> Self {
-        Self::with_hash_seed(0)
+        Self::with_config(TreeConfig::default())
     }
 
-    /// The same with a seed for the index ([`Tree::with_hash_seed`]).
-    pub fn with_hash_seed(seed: u64) -> Self {
-        Self { tree: Tree::bare(seed), root_seen: false, renumbered: BTreeMap::new(), large: Vec::new() }
+    /// The same, configured.
+    pub fn with_config(config: TreeConfig) -> Self {
+        Self { tree: Tree::bare(config), root_seen: false, renumbered: BTreeMap::new(), large: Vec::new() }
     }
 
     /// A session of the table.
@@ -152,7 +152,7 @@ impl Tree {
         let record = super::node::Record::new(super::payload::Payload::new("", data), acl, crc, stat);
         self.root = self.nodes.insert(record);
         self.digest = digest::from_prefix(crc, stat).into();
-        self.ephemerals.add(stat.ephemeral_owner, self.root);
+        self.ending.add(stat.ephemeral_owner, self.root);
         // Java keeps the root under "" and "/". It counts both names, and at load the root's data twice, which we do not.
         self.node_count = 2;
         self.data_size = 1 + data.map_or(0, |d| d.len() as u64);

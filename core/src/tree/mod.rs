@@ -35,7 +35,8 @@ use crate::wire::records::{Acl, Stat, StatPersisted};
 use acl::AclTable;
 use index::Index;
 use node::{NodeId, Record};
-use owner::Ephemerals;
+use owner::Ending;
+pub use owner::{NodeKind, NodeTypes};
 use sessions::Sessions;
 use slab::Slab;
 
@@ -69,7 +70,7 @@ pub struct Tree {
     index: Index,
     acls: AclTable,
     sessions: Sessions,
-    ephemerals: Ephemerals,
+    ending: Ending,
     last_zxid: Zxid,
     digest: u64,
     /// As Java counts: the root twice.
@@ -79,6 +80,16 @@ pub struct Tree {
     /// A bug to plant.
     #[cfg(feature = "museum")]
     museum: Option<crate::museum::Exhibit>,
+}
+
+/// What a tree needs to know of its configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeConfig {
+    /// Seeds the hashing of the index, which clients should not be able to guess. Nothing that a client, a disk or another
+    /// server sees depends on it.
+    pub hash_seed: u64,
+    /// How stored owners are read.
+    pub types: NodeTypes,
 }
 
 /// A point-in-time handle: the state at exactly one zxid, for snapshots, long listings and dumps.
@@ -143,27 +154,26 @@ pub enum TxnResult {
 impl Tree {
     /// A fresh database: `/`, `/zookeeper`, `/zookeeper/quota`, `/zookeeper/config`; zxid 0.
     pub fn new() -> Self {
-        Self::with_hash_seed(0)
+        Self::with_config(TreeConfig::default())
     }
 
-    /// The same with a seed for the index, which clients should not be able to guess. Nothing that a client, a disk or
-    /// another server sees depends on it.
-    pub fn with_hash_seed(seed: u64) -> Self {
-        let mut tree = Self::bare(seed);
+    /// The same, configured.
+    pub fn with_config(config: TreeConfig) -> Self {
+        let mut tree = Self::bare(config);
         tree.place_root(Some(b""), acl::OPEN, &StatPersisted::default());
         tree.add_reserved();
         tree
     }
 
     /// Without even a root.
-    fn bare(hash_seed: u64) -> Self {
+    fn bare(config: TreeConfig) -> Self {
         Self {
             nodes: Slab::new(),
             root: NodeId::NIL,
-            index: Index::new(hash_seed),
+            index: Index::new(config.hash_seed),
             acls: AclTable::new(),
             sessions: Sessions::new(),
-            ephemerals: Ephemerals::new(),
+            ending: Ending::new(config.types),
             last_zxid: Zxid::ZERO,
             digest: 0,
             node_count: 0,
@@ -202,7 +212,7 @@ impl Tree {
 
     /// Nodes that sessions own.
     pub const fn ephemeral_count(&self) -> usize {
-        self.ephemerals.len()
+        self.ending.ephemeral_count()
     }
 
     /// The node at a literal path; `""` is an alias of `/`.
@@ -226,14 +236,25 @@ impl Tree {
 
     /// Paths of a session's ephemerals, sorted: replicas with different histories agree on the order.
     pub fn ephemerals(&self, session: SessionId) -> Vec<Text> {
-        let mut paths: Vec<Text> = self.ephemerals.of(session).map(|id| self.path_of(id)).collect();
+        let mut paths: Vec<Text> = self.ending.of(session).map(|id| self.path_of(id)).collect();
         paths.sort_unstable();
         paths
     }
 
     /// Sessions that own ephemerals (also such as are not in the session table), by id.
     pub fn ephemeral_owners(&self) -> Vec<SessionId> {
-        self.ephemerals.owners()
+        self.ending.owners()
+    }
+
+    /// How stored owners are read here.
+    pub const fn node_types(&self) -> NodeTypes {
+        self.ending.types()
+    }
+
+    /// Containers and TTL nodes behind `behind` (`None`: all), in an order of this server's own, each as of now.
+    pub fn collectable(&self, behind: Option<Slot>) -> impl Iterator<Item = (Slot, NodeRef<'_>)> {
+        let first = behind.map_or(NodeId::NIL, |Slot(node)| NodeId(node.0 + 1));
+        self.ending.collectable_from(first).map(|id| (Slot(id), self.node_ref(id)))
     }
 
     /// The state at this very zxid, O(1).
@@ -271,6 +292,10 @@ impl fmt::Debug for Tree {
     }
 }
 
+/// A place among [`Tree::collectable`], to go on from in a tree that has changed meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(NodeId);
+
 /// One node of a tree that cannot change while this is held.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeRef<'a> {
@@ -281,6 +306,16 @@ pub struct NodeRef<'a> {
 impl<'a> NodeRef<'a> {
     fn record(&self) -> &'a Record {
         self.tree.nodes.get(self.id)
+    }
+
+    /// The full path, `/` for the root.
+    pub fn path(&self) -> Text {
+        self.tree.path_of(self.id)
+    }
+
+    /// What its owner makes of it.
+    pub fn kind(&self) -> NodeKind {
+        self.tree.node_types().kind(self.record().owner)
     }
 
     /// The last component of the path, `""` for the root.
@@ -298,7 +333,7 @@ impl<'a> NodeRef<'a> {
         let record = self.record();
         // Both come from frames and from counts of nodes, far below 2^31.
         let data_length = record.data().map_or(0, |d| d.len() as i32);
-        let owner = owner::session_of(record.owner).unwrap_or(SessionId::NONE);
+        let owner = self.tree.node_types().session_of(record.owner).unwrap_or(SessionId::NONE);
         record.persisted().seen(data_length, record.child_count as i32, owner)
     }
 

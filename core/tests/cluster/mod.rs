@@ -26,7 +26,8 @@ use zk_core::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use zk_core::input::{ClientRequest, Input, LinkEvent, RequestBody, SessionAsk, Touch};
 use zk_core::quorum::Membership;
 use zk_core::replica::{
-    ClientService, Ensemble, LogShare, Outbox, Replica, ReplicaConfig, RoleKind, SyncChoice, SyncReads,
+    ClientService, Ensemble, LogShare, Outbox, ReaperSettings, Replica, ReplicaConfig, RoleKind, SyncChoice,
+    SyncReads,
 };
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::{Changes, Tree, TxnResult};
@@ -212,6 +213,7 @@ impl World {
             snap_size_limit: 0,
             digest: true,
             skip_acl: false,
+            reaper: ReaperSettings::JAVAS,
             outstanding_max: 1000,
             ensemble: Some(ensemble),
             #[cfg(feature = "museum")]

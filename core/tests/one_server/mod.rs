@@ -18,7 +18,7 @@ use zk_core::front::{
 };
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
 use zk_core::input::{Input, Token};
-use zk_core::replica::{Outbox, Replica, ReplicaConfig};
+use zk_core::replica::{Outbox, ReaperSettings, Replica, ReplicaConfig};
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::Tree;
 use zk_core::watch::{SHARDS, WatchShard};
@@ -65,6 +65,7 @@ const REPLICA: ReplicaConfig = ReplicaConfig {
     snap_size_limit: 0,
     digest: true,
     skip_acl: false,
+    reaper: ReaperSettings::JAVAS,
     outstanding_max: 1000,
     ensemble: None,
 };

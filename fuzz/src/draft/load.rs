@@ -1,8 +1,9 @@
 //! What the clients of a draft do.
 
+use super::api::Api;
 use super::{Draw, Load};
 
-pub(super) fn draw(draw: &mut Draw) -> Load {
+pub(super) fn draw(draw: &mut Draw, api: &Api) -> Load {
     let weights =
         ["create", "set", "delete", "get", "exists", "children", "multi", "sync_get", "acl", "ping"];
     let mut mix: Vec<String> = Vec::new();
@@ -14,8 +15,9 @@ pub(super) fn draw(draw: &mut Draw) -> Load {
     if mix.is_empty() {
         mix.push("set = 1".to_owned());
     }
+    mix.extend(api.mix.iter().cloned());
     let timeout = draw.doubling(300, 5);
-    let lines = vec![
+    let mut lines = vec![
         format!("sessions = {{ timeout = \"{timeout}ms..{}ms\" }}", timeout * 2),
         format!("mix = {{ {} }}", mix.join(", ")),
         format!(
@@ -32,5 +34,6 @@ pub(super) fn draw(draw: &mut Draw) -> Load {
         format!("closing = \"1/{}\"", draw.doubling(20, 6)),
         format!("auth = {}", draw.chance(1, 4)),
     ];
+    lines.extend(api.workload.iter().cloned());
     Load { clients: draw.between(1, 6), operations: draw.doubling(50, 3), lines }
 }

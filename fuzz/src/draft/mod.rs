@@ -1,5 +1,6 @@
 //! [`Draft`]: a scenario with nothing left open, drawn from a seed, made so that parts of it can be left out.
 
+mod api;
 mod ensemble;
 mod faults;
 mod load;
@@ -54,15 +55,16 @@ pub struct Strike {
     pub action: String,
 }
 
-struct Draw(Dice);
+/// Draws of one entity do not touch another's.
+struct Draw(Dice, u32);
 
 impl Draw {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0.below(Site::Plan, 0, bound)
+        self.0.below(Site::Plan, self.1, bound)
     }
 
     fn between(&mut self, low: u64, high: u64) -> u64 {
-        self.0.between(Site::Plan, 0, low, high)
+        self.0.between(Site::Plan, self.1, low, high)
     }
 
     /// Evenly over orders of magnitude: `low · 2^n`.
@@ -72,7 +74,7 @@ impl Draw {
     }
 
     fn chance(&mut self, num: u64, den: u64) -> bool {
-        self.0.chance(Site::Plan, 0, num, den)
+        self.0.chance(Site::Plan, self.1, num, den)
     }
 
     fn of<T: Copy>(&mut self, all: &[T]) -> T {
@@ -83,12 +85,14 @@ impl Draw {
 impl Draft {
     /// The draft of a seed: one in three is a server alone.
     pub fn draw(seed: u64) -> Self {
-        let mut draw = Draw(Dice::new(seed));
+        let mut draw = Draw(Dice::new(seed), 0);
         let topology = Topology::draw(&mut draw);
         let duration_ms = draw.between(2_000, 12_000);
-        let cluster = topology::draw_settings(&topology, &mut draw);
+        let api = api::draw(&mut Draw(Dice::new(seed), 1));
+        let mut cluster = topology::draw_settings(&topology, &mut draw);
+        cluster.extend(api.cluster.iter().cloned());
         let loads = draw.between(1, 2);
-        let workloads = (0..loads).map(|_| load::draw(&mut draw)).collect();
+        let workloads = (0..loads).map(|_| load::draw(&mut draw, &api)).collect();
         let faults = faults::draw(&topology, duration_ms, &mut draw);
         Self { seed, duration_ms, topology, cluster, workloads, faults }
     }

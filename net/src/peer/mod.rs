@@ -28,7 +28,7 @@ use zk_core::election::links;
 use zk_core::ids::{LinkId, Sid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::peer::quorum_link::QuorumReader;
-use zk_core::tree::TreeView;
+use zk_core::tree::{TreeConfig, TreeView};
 use zk_core::wire::quorum::{QuorumPacket, Sender};
 
 use crate::client::socket;
@@ -99,7 +99,7 @@ const UNNAMED_MAX: usize = 64;
 pub(crate) struct Peers {
     config: PeerConfig,
     runtime: Handle,
-    hash_seed: u64,
+    tree: TreeConfig,
     election: Mutex<HashMap<links::LinkId, election_link::Commands>>,
     quorum: Mutex<BTreeMap<LinkId, Arc<QuorumLink>>>,
     /// Dials of the quorum port that are under way.
@@ -129,11 +129,11 @@ impl PeerConfig {
 }
 
 impl Peers {
-    pub(crate) fn new(config: PeerConfig, runtime: Handle, hash_seed: u64) -> Self {
+    pub(crate) fn new(config: PeerConfig, runtime: Handle, tree: TreeConfig) -> Self {
         Self {
             config,
             runtime,
-            hash_seed,
+            tree,
             election: Mutex::default(),
             quorum: Mutex::default(),
             dials: Mutex::default(),
@@ -271,7 +271,7 @@ impl Shared {
         let sender = if leader.is_some() { Sender::Leader } else { Sender::Learner };
         let link = Arc::new(QuorumLink::new(id, peer, leader, write));
         peers.quorum.lock().insert(id, Arc::clone(&link));
-        let reader = QuorumReader::new(sender, peers.config.data_max, peers.hash_seed);
+        let reader = QuorumReader::new(sender, peers.config.data_max, peers.tree);
         peers.runtime.spawn(Task::new(Arc::clone(self), link, read, reader).run());
         Ok(())
     }

@@ -15,7 +15,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use zk_core::disk::{Compression, DiskConfig};
 use zk_core::front::FrontConfig;
 use zk_core::ids::{SessionId, Sid, Zxid};
-use zk_core::replica::ReplicaConfig;
+use zk_core::replica::{ReaperSettings, ReplicaConfig};
+use zk_core::tree::TreeConfig;
 use zk_core::wire::client::{
     ConnectRequest, ConnectResponse, CreateRequest, GetDataRequest, ReplyHeader, SetDataRequest, xid,
 };
@@ -49,7 +50,7 @@ pub fn config(dir: &Path) -> NodeConfig {
             trust_empty: false,
             digest: true,
             record_max: 2 * JUTE_MAXBUFFER,
-            hash_seed: 0,
+            tree: TreeConfig::default(),
         },
         front: FrontConfig {
             min_session_timeout_ms: 4000,
@@ -69,6 +70,7 @@ pub fn config(dir: &Path) -> NodeConfig {
             snap_size_limit: 0,
             digest: true,
             skip_acl: false,
+            reaper: ReaperSettings::JAVAS,
             outstanding_max: 1000,
             ensemble: None,
         },

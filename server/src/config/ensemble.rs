@@ -165,6 +165,12 @@ impl ZooCfg {
             let text = format!("peerType says {said:?}, but server.{sid} is {role:?}, which counts");
             self.tell(Level::Warn, Some(place), text);
         }
+        if let Some(place) = self.service.types_said.clone().filter(|_| sid.0 == 255) {
+            // Its sessions' numbers would look like times to live.
+            let what =
+                format!("extendedTypesEnabled=true leaves server ids up to 254, and this is server.{sid}");
+            return Err(ConfigError::Contradiction { place, what });
+        }
         self.myid = Some(sid);
         if let Some(client) = client {
             self.take_client_port(sid, client)?;

@@ -132,6 +132,8 @@ const KEYS: &[(&str, Fate)] = &[
     ("digest.enabled", Applied),
     ("DigestAuthenticationProvider.superDigest", Applied),
     ("electionAlg", Applied),
+    ("emulate353TTLNodes", Applied),
+    ("extendedTypesEnabled", Applied),
     ("forceSync", Applied),
     ("globalOutstandingLimit", Applied),
     ("connection_throttle_decrease_ratio", Applied),
@@ -171,6 +173,9 @@ const KEYS: &[(&str, Fate)] = &[
     ("syncLimit", Applied),
     ("throttled_op_wait_time", Applied),
     ("tickTime", Applied),
+    ("znode.container.checkIntervalMs", Applied),
+    ("znode.container.maxNeverUsedIntervalMs", Applied),
+    ("znode.container.maxPerMinute", Applied),
     // What must not be ignored.
     ("secureClientPort", TLS),
     ("secureClientPortAddress", TLS),
@@ -223,13 +228,6 @@ const KEYS: &[(&str, Fate)] = &[
     (
         "audit.enable",
         Refused { harmless: OFF, why: "the audit log is not in this version; changes would go unrecorded" },
-    ),
-    (
-        "emulate353TTLNodes",
-        Refused {
-            harmless: OFF,
-            why: "the TTL encoding of 3.5.3 is not in this version; such nodes would be read as ephemerals",
-        },
     ),
     (
         "db.autocreate",
@@ -302,7 +300,6 @@ const KEYS: &[(&str, Fate)] = &[
     ("enableEagerACLCheck", NOT_YET),
     ("enforce.auth.schemes", NOT_YET),
     ("ensembleAuthName", NOT_YET),
-    ("extendedTypesEnabled", NOT_YET),
     ("fsync.warningthresholdms", NOT_YET),
     ("IPAuthenticationProvider.usexforwardedfor", ADMIN),
     ("nio.sessionlessCnxnTimeout", NOT_YET),
@@ -361,7 +358,6 @@ const FAMILIES: &[(&str, Fate)] = &[
     ("ssl.quorum.", QUORUM_TLS),
     ("superUser.", SASL_ONLY),
     ("X509AuthenticationProvider.", TLS_ONLY),
-    ("znode.container.", NoEffect("is not in this version: there are no container and TTL nodes to remove")),
 ];
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ mod keys;
 mod limits;
 mod members;
 pub mod properties;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod zoo_cfg;
 
 pub use ensemble::EnsembleCfg;
+pub use service::ServiceCfg;
 pub use settings::Override;
 pub use zk_core::config::member::{Address, Member, Role};
 pub use zoo_cfg::ZooCfg;

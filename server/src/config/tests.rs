@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use zk_core::disk::Compression;
 use zk_core::ids::Sid;
+use zk_core::replica::ReaperSettings;
+use zk_core::tree::NodeTypes;
 
 use super::*;
 
@@ -156,6 +158,7 @@ fn a_small_file_gets_java_s_defaults_for_the_rest() {
         (cfg.compression, cfg.purge_interval, cfg.super_digest.as_ref()),
         (Compression::None, None, None)
     );
+    assert_eq!((cfg.service.types, cfg.service.reaper), (NodeTypes::Plain, ReaperSettings::JAVAS));
     assert_eq!(cfg.four_letter_words, BTreeSet::from(["srvr".to_owned()]));
     assert_eq!((notices(&cfg), cfg.refusals), (vec![], vec![]));
 }
@@ -170,7 +173,8 @@ fn every_key_that_is_applied_is_read() {
          snapshot.compression.method=gz\nsnapshot.trust.empty=true\njute.maxbuffer=0x1000\n\
          jute.maxbuffer.extrasize=2048\nglobalOutstandingLimit=77\nelectionAlg=3\nstandaloneEnabled=true\n\
          multiAddress.enabled=true\nreadonlymode.enabled=true\nDigestAuthenticationProvider.superDigest=super:x\n\
-         server.1=h:1:2\ngroup.1=1\nweight.1=1\n",
+         server.1=h:1:2\ngroup.1=1\nweight.1=1\nextendedTypesEnabled=true\nemulate353TTLNodes=true\n\
+         znode.container.checkIntervalMs=9\nznode.container.maxPerMinute=8\nznode.container.maxNeverUsedIntervalMs=7\n",
     )
     .unwrap();
     assert_eq!((cfg.tick_ms, cfg.init_limit, cfg.sync_limit), (500, 7, 3));
@@ -184,6 +188,8 @@ fn every_key_that_is_applied_is_read() {
     assert!(!cfg.force_sync && !cfg.digest && !cfg.create_dirs && cfg.skip_acl && cfg.trust_empty);
     assert_eq!((cfg.compression, cfg.super_digest.as_deref()), (Compression::Gzip, Some("super:x")));
     assert_eq!((cfg.frame_max, cfg.record_max, cfg.outstanding_max), (4096, 4096 + 2048, 77));
+    let reaper = ReaperSettings { interval_ms: 9, per_minute: 8, never_used_ms: Some(7) };
+    assert_eq!((cfg.service.types, cfg.service.reaper), (NodeTypes::Emulate353, reaper));
     assert_eq!(cfg.members[0].sid, Sid(1));
     assert_eq!(cfg.refusals, vec![]);
     let told = notices(&cfg).join("\n");

@@ -20,6 +20,7 @@ use super::keys::{self, Fate};
 use super::limits;
 use super::members;
 use super::properties;
+use super::service::{self, ServiceCfg};
 use super::settings::{Digits, Override, Setting, Settings, TwoPaths};
 use super::{ConfigError, Level, Notice, Place};
 
@@ -78,6 +79,8 @@ pub struct ZooCfg {
     pub outstanding_max: u32,
     /// `DigestAuthenticationProvider.superDigest`.
     pub super_digest: Option<String>,
+    /// What clients are served.
+    pub service: ServiceCfg,
     /// `4lw.commands.whitelist`, with `*` spelled out.
     pub four_letter_words: BTreeSet<String>,
     /// `server.N`, by N.
@@ -208,6 +211,7 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
         record_max,
         outstanding_max: s.count("globalOutstandingLimit", Digits::Decoded, 1, 1000)?,
         super_digest: read_super_digest(&mut s)?,
+        service: service::read(&mut s)?,
         four_letter_words: read_four_letter_words(&mut s)?,
         members,
         ensemble: None,

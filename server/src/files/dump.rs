@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zk_core::disk::snapshot_reader::Sink;
 use zk_core::ids::SessionId;
-use zk_core::tree::owner;
+use zk_core::tree::NodeTypes;
 use zk_core::wire::records::{Acl, StatPersisted};
 use zk_net::client::four_letter::date::java_date;
 
@@ -54,7 +54,8 @@ impl Sink for Counted {
 
     fn node(&mut self, _: &str, _: Option<&[u8]>, _: i64, stat: StatPersisted) -> Result<(), String> {
         self.nodes += 1;
-        let owner = owner::session_of(stat.ephemeral_owner);
+        // A TTL node's owner is no session of the table.
+        let owner = NodeTypes::Plain.session_of(stat.ephemeral_owner);
         if let Some((_, ephemerals)) = owner.and_then(|session| self.sessions.get_mut(&session)) {
             *ephemerals += 1;
         }

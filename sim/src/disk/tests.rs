@@ -6,6 +6,7 @@ use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::{Compression, DiskConfig};
 use zk_core::ids::Zxid;
 use zk_core::input::Token;
+use zk_core::tree::TreeConfig;
 
 use super::*;
 
@@ -386,7 +387,7 @@ proptest! {
             trust_empty: true,
             digest: true,
             record_max: 1 << 20,
-            hash_seed: 0,
+            tree: TreeConfig::default(),
         };
         let (mut planner, mut disk) = (LogPlanner::new(config), Disk::new(seed, 1));
         let (mut zxid, mut written, mut durable) = (0, Vec::new(), 0);

@@ -9,6 +9,7 @@ use crate::trace::Trace;
 pub const EVENTS: &[(&str, &str)] = &[
     ("SessionCreating", "a session begins: its createSession is on its way"),
     ("SessionExpiring", "a session showed no life for its timeout: its closeSession is on its way"),
+    ("NodeCollecting", "a container or TTL node is over: its deletion is on its way"),
     ("SnapshotStarted", "the log is rolled and a snapshot begun"),
     ("SnapshotDone", "a snapshot is durable"),
     ("ElectionBegun", "a server asks for votes"),
@@ -29,6 +30,7 @@ pub(super) const fn name(event: &Event) -> &'static str {
     match event {
         Event::SessionCreating { .. } => "SessionCreating",
         Event::SessionExpiring { .. } => "SessionExpiring",
+        Event::NodeCollecting { .. } => "NodeCollecting",
         Event::SnapshotStarted { .. } => "SnapshotStarted",
         Event::SnapshotDone { .. } => "SnapshotDone",
         Event::ElectionBegun { .. } => "ElectionBegun",
@@ -67,6 +69,7 @@ pub(super) fn story(event: &Event, standing: Standing, synced: Option<SyncKind>)
 pub(super) fn mark(event: &Event, trace: &mut Trace) {
     match event {
         Event::ElectionBegun { .. } => trace.mark("election"),
+        Event::NodeCollecting { .. } => trace.mark("node-collected"),
         Event::EpochEstablished { .. } => trace.mark("epoch-established"),
         Event::SyncBegun { kind, .. } => trace.mark(match kind {
             SyncKind::Diff => "diff-sync",

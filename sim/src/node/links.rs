@@ -65,7 +65,7 @@ enum Read {
 impl Node {
     fn link(&self, name: Name) -> Link {
         let frame_max = self.settings.disk.record_max;
-        let seed = self.settings.disk.hash_seed;
+        let tree = self.settings.disk.tree;
         let ensemble = self.settings.replica.ensemble.as_ref();
         let own = || ensemble.map(|ensemble| Arc::clone(ensemble.membership.in_force()));
         let reader = match name {
@@ -80,7 +80,7 @@ impl Node {
                     LinkId::Accepted(_) => Sender::Learner,
                     LinkId::Dialled(_) => Sender::Leader,
                 };
-                let mut reader = QuorumReader::new(sender, frame_max, seed);
+                let mut reader = QuorumReader::new(sender, frame_max, tree);
                 // What comes stays where it is as long as it is needed: room for many packets is made at once.
                 *reader.buffer_mut() = BytesMut::with_capacity(ROOM);
                 Reader::Quorum(Box::new(reader))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use zk_core::error::OpError;
 use zk_core::ids::{SessionId, Zxid};
+use zk_core::text::Text;
 use zk_core::tree::{Tree, TxnResult};
 use zk_core::wire::records::Id;
 use zk_core::wire::request::Request;
@@ -12,7 +13,7 @@ use zk_core::wire::txn::{Txn, TxnBody};
 
 use super::invariant::{Invariant, Violation, ensure};
 use super::judge::{self, Asked};
-use super::states::{States, Told};
+use super::states::{Rules, States, Told};
 
 /// A request that is on its way, or whose outcome its client never learnt.
 #[derive(Clone, Debug)]
@@ -117,6 +118,11 @@ impl Commits {
         self.asking.insert((session, xid), asking);
     }
 
+    /// The servers are configured so.
+    pub const fn set_rules(&mut self, rules: Rules) {
+        self.states.set_rules(rules);
+    }
+
     /// There are several servers, between which sessions move. Whether one had moved when it was said to have is judged by
     /// [`super::Ensemble`], which sees by what server each request comes.
     pub const fn let_sessions_move(&mut self) {
@@ -193,6 +199,9 @@ impl Commits {
                 format!("{} is given out twice", header.session)
             });
         }
+        if let TxnBody::DeleteContainer { path } = &txn.body {
+            return self.judge_collected(txn, path);
+        }
         if life.is_some_and(|life| life.closed.is_some()) && is_refusal(txn, OpError::SessionExpired) {
             // A server passed on what its client had asked before the close.
             return Ok(());
@@ -223,6 +232,16 @@ impl Commits {
             return Ok(());
         }
         self.expect(txn, &asking.request, &asking.identities)
+    }
+
+    /// Containers and TTL nodes go by nobody's request, when they are over and not before.
+    fn judge_collected(&self, txn: &Txn, path: &Text) -> Result<(), Violation> {
+        let node = self.states.node(path);
+        let is_over = node.is_some_and(|node| node.is_over(txn.header.time, self.states.rules()));
+        let Txn { header, .. } = txn;
+        ensure(is_over && header.session == SessionId::NONE, Invariant::I03, || {
+            format!("{} collects {path}, which is {node:?}, at {:?}", header.zxid, header.time)
+        })
     }
 
     /// A session that owns nodes and is in no table is closed though it never lived here.

@@ -10,8 +10,9 @@ use zk_core::wire::client::op;
 use zk_core::wire::records::Id;
 use zk_core::wire::reply::Reply;
 use zk_core::wire::request::Request;
+use zk_core::wire::txn::TxnBody;
 
-use super::commits::{Asking, Commits};
+use super::commits::{Asking, Commits, Committed};
 use super::invariant::{Invariant, Violation, ensure};
 use super::reads::{self, Answer};
 use super::watches::{Registry, Watching};
@@ -210,7 +211,7 @@ impl History {
             ensure(zxid > waiting.floor, Invariant::I34, || {
                 format!("{}: {} had completed before it was asked", who(), waiting.floor)
             })?;
-            let expected = of_outcome(request, &outcome.result);
+            let expected = of_outcome(request, outcome);
             *done = (*done).max(zxid);
             let is_denied = answer.0 != 0 && expected.0 == 0;
             let invariant = if is_denied { Invariant::I38 } else { Invariant::I34 };
@@ -263,13 +264,10 @@ fn is_write(request: &Request) -> bool {
     )
 }
 
-fn of_outcome(request: &Request, result: &TxnResult) -> Answer {
-    match (request, result) {
-        (Request::Multi(ops), TxnResult::Multi(results)) => {
-            let ops: Vec<i32> = ops.iter().map(zk_core::wire::request::MultiOp::op).collect();
-            reads::of_multi(&ops, results)
-        }
-        (request, result) => reads::of_write(request.op(), result),
+fn of_outcome(request: &Request, Committed { txn, result, .. }: &Committed) -> Answer {
+    match (&txn.body, &**result) {
+        (TxnBody::Multi(entries), TxnResult::Multi(results)) => reads::of_multi(entries, results),
+        (_, result) => reads::of_write(request.op(), result),
     }
 }
 

@@ -10,7 +10,7 @@ use zk_core::error::OpError;
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::text::Text;
 use zk_core::time::WallMs;
-use zk_core::wire::client::{CreateRequest, DeleteRequest, SetDataRequest};
+use zk_core::wire::client::{CreateRequest, CreateTtlRequest, DeleteRequest, SetDataRequest};
 use zk_core::wire::records::{Acl, Id, perms};
 use zk_core::wire::request::{MultiOp, Request};
 use zk_core::wire::txn::{CreateKind, CreateTxn, TxnBody, TxnHeader};
@@ -51,9 +51,11 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn body(&mut self, request: &Request) -> Option<TxnBody> {
         let judged = match request {
+            // On its own the opcode says what comes of it, and a container's flag nothing.
             Request::Create(create) => self.create(CreateKind::Create, create),
             Request::Create2(create) => self.create(CreateKind::Create2, create),
             Request::CreateContainer(create) => self.create(CreateKind::Container, create),
+            Request::CreateTtl(create) => self.create_ttl(create),
             Request::Delete(delete) => self.delete(delete),
             Request::SetData(set) => self.set_data(set),
             Request::SetAcl(set) => {
@@ -76,6 +78,16 @@ impl Judge<'_> {
     }
 
     fn multi(&mut self, ops: &[MultiOp]) -> Option<TxnBody> {
+        let is_senseless = |op: &MultiOp| match op {
+            MultiOp::Create(r) | MultiOp::Create2(r) | MultiOp::CreateContainer(r) => {
+                !(0..=4).contains(&r.flags)
+            }
+            MultiOp::CreateTtl(r) => !(0..=6).contains(&r.flags),
+            _ => false,
+        };
+        if ops.iter().any(is_senseless) {
+            return Some(TxnBody::Error { err: OpError::MarshallingError.code() });
+        }
         let mut entries = Vec::new();
         let mut failed = false;
         for op in ops {
@@ -84,10 +96,22 @@ impl Judge<'_> {
                 continue;
             }
             let entry = match op {
-                // Inside a multi a createContainer is told by its flags, and the simulator's clients set none.
-                MultiOp::Create(create) | MultiOp::Create2(create) if (0..4).contains(&create.flags) => {
+                // Inside a multi a container is told by its flags.
+                MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create)
+                    if create.flags == 4 =>
+                {
+                    self.create(CreateKind::Container, create)
+                }
+                MultiOp::Create(create) | MultiOp::CreateContainer(create) => {
                     self.create(CreateKind::Create, create)
                 }
+                MultiOp::Create2(create) => self.create(CreateKind::Create2, create),
+                MultiOp::CreateTtl(create) if create.flags < 5 => {
+                    let CreateTtlRequest { path, data, acl, flags, .. } = create.clone();
+                    let kind = if flags == 4 { CreateKind::Container } else { CreateKind::Create };
+                    self.create(kind, &CreateRequest { path, data, acl, flags })
+                }
+                MultiOp::CreateTtl(create) => self.create_ttl(create),
                 MultiOp::Delete(delete) => self.delete(delete),
                 MultiOp::SetData(set) => self.set_data(set),
                 MultiOp::Check(check) => self.check(&check.path, check.version),
@@ -114,11 +138,28 @@ impl Judge<'_> {
         Some(TxnBody::Multi(entries))
     }
 
-    fn create(&self, kind: CreateKind, request: &CreateRequest) -> Result<TxnBody, OpError> {
-        if !(0..4).contains(&request.flags) {
+    fn create_ttl(&self, request: &CreateTtlRequest) -> Result<TxnBody, OpError> {
+        let CreateTtlRequest { path, data, acl, flags, ttl_ms } = request.clone();
+        if !(5..=6).contains(&flags) {
             return Err(OpError::BadArguments);
         }
-        let (ephemeral, sequential) = (request.flags & 1 != 0, request.flags & 2 != 0);
+        if !self.pending.rules().extended_types {
+            return Err(OpError::Unimplemented);
+        }
+        if !(1..1 << 40).contains(&ttl_ms) {
+            return Err(OpError::BadArguments);
+        }
+        let flags = if flags == 6 { 2 } else { 0 };
+        self.create(CreateKind::Ttl(ttl_ms), &CreateRequest { path, data, acl, flags })
+    }
+
+    fn create(&self, kind: CreateKind, request: &CreateRequest) -> Result<TxnBody, OpError> {
+        match request.flags {
+            0..=4 => {}
+            5 | 6 if !self.pending.rules().extended_types => return Err(OpError::Unimplemented),
+            _ => return Err(OpError::BadArguments),
+        }
+        let (ephemeral, sequential) = (matches!(request.flags, 1 | 3), matches!(request.flags, 2 | 3));
         let (parent_path, _) = request.path.rsplit_once('/').ok_or(OpError::BadArguments)?;
         let acl = self.fixed(&request.acl).unwrap_or(Err(OpError::InvalidAcl))?;
         let parent = self.pending.node(parent_path).ok_or(OpError::NoNode)?;
@@ -134,11 +175,11 @@ impl Judge<'_> {
         if self.pending.node(&path).is_some() {
             return Err(OpError::NodeExists);
         }
-        if !matches!(parent.stat.ephemeral_owner, 0 | i64::MIN) {
+        if parent.owner().is_some() {
             return Err(OpError::NoChildrenForEphemerals);
         }
         let parent_cversion = parent.stat.cversion.wrapping_add(1);
-        let ephemeral = ephemeral && kind != CreateKind::Container;
+        let ephemeral = ephemeral && matches!(kind, CreateKind::Create | CreateKind::Create2);
         Ok(TxnBody::Create(CreateTxn {
             kind,
             path,

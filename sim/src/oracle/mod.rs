@@ -18,5 +18,5 @@ pub use ensemble::{Ensemble, Limits, Load, Loss as Destroyed};
 pub use history::{ClientId, Histories, Seen};
 pub use invariant::{Invariant, Violation};
 pub use ledger::Ledger;
-pub use states::{Life, Node, Pending, States};
+pub use states::{End, Life, Node, Pending, Rules, States};
 pub use watches::{Registry, event};

@@ -11,6 +11,7 @@ use zk_core::wire::multi::MultiResult;
 use zk_core::wire::records::{Acl, Id, perms};
 use zk_core::wire::reply::Reply;
 use zk_core::wire::request::Request;
+use zk_core::wire::txn::{TxnBody, kind};
 
 use super::judge::may;
 use super::states::{Node, States};
@@ -85,21 +86,21 @@ pub(super) fn of_write(op: i32, result: &TxnResult) -> Answer {
     (0, Some(reply))
 }
 
-/// The answer to a multi of these operations that ended so.
-pub(super) fn of_multi(ops: &[i32], results: &[TxnResult]) -> Answer {
-    let part = |(op, result): (&i32, &TxnResult)| match result {
+/// The answer to a multi whose entries ended so.
+pub(super) fn of_multi(entries: &[TxnBody], results: &[TxnResult]) -> Answer {
+    let part = |(entry, result): (&TxnBody, &TxnResult)| match result {
         TxnResult::Failed { err } => MultiResult::Error(*err),
-        TxnResult::Created { path, .. } if *op == op::CREATE => {
+        TxnResult::Created { path, .. } if entry.kind() == kind::CREATE => {
             MultiResult::Create(CreateResponse { path: path.clone() })
         }
         TxnResult::Created { path, stat } => {
             MultiResult::Create2(Create2Response { path: path.clone(), stat: *stat })
         }
         TxnResult::Changed { stat } => MultiResult::SetData(SetDataResponse { stat: *stat }),
-        _ if *op == op::DELETE => MultiResult::Delete,
+        _ if entry.kind() == kind::DELETE => MultiResult::Delete,
         _ => MultiResult::Check,
     };
-    (0, Some(Reply::Multi(ops.iter().zip(results).map(part).collect())))
+    (0, Some(Reply::Multi(entries.iter().zip(results).map(part).collect())))
 }
 
 /// The same with names of children sorted, as their order means nothing.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use zk_core::error::OpError;
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::text::Text;
+use zk_core::time::WallMs;
 use zk_core::tree::{ChangeKind, TxnResult};
 use zk_core::wire::records::{Acl, Stat, StatPersisted};
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
@@ -26,14 +27,54 @@ pub struct Node {
     pub stat: StatPersisted,
     /// How many children.
     pub child_count: i32,
+    /// How it ends, if nobody deletes it.
+    pub end: End,
+}
+
+/// How a node ends, if nobody deletes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Not at all.
+    Never,
+    /// With this session.
+    Session(SessionId),
+    /// When it has had children and has none.
+    Childless,
+    /// So many ms after its last change, unless it has children then.
+    After(i64),
+}
+
+/// What servers are configured to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// extendedTypesEnabled.
+    pub extended_types: bool,
+    /// znode.container.maxNeverUsedIntervalMs.
+    pub never_used_ms: Option<i64>,
 }
 
 impl Node {
     /// As clients see it.
     pub fn seen(&self) -> Stat {
-        let owner = if self.stat.ephemeral_owner == i64::MIN { 0 } else { self.stat.ephemeral_owner };
         let data_length = self.data.as_ref().map_or(0, |data| data.len() as i32);
-        self.stat.seen(data_length, self.child_count, SessionId(owner))
+        self.stat.seen(data_length, self.child_count, self.owner().unwrap_or(SessionId::NONE))
+    }
+
+    /// The session that it ends with.
+    pub const fn owner(&self) -> Option<SessionId> {
+        if let End::Session(session) = self.end { Some(session) } else { None }
+    }
+
+    /// True if it is to be collected at this time (semantics §5).
+    pub fn is_over(&self, now: WallMs, rules: Rules) -> bool {
+        let unchanged = now.0 - self.stat.mtime.0;
+        let is_over = match self.end {
+            End::Never | End::Session(_) => false,
+            End::Childless if self.stat.cversion > 0 => true,
+            End::Childless => rules.never_used_ms.is_some_and(|most| unchanged > most),
+            End::After(ms) => unchanged > ms,
+        };
+        is_over && self.child_count == 0
     }
 
     /// The node's part of the version-2 digest (disk format §10).
@@ -82,6 +123,7 @@ pub struct States {
     last: Zxid,
     digest: u64,
     count: usize,
+    rules: Rules,
 }
 
 /// A change that watchers hear of, in trigger order.
@@ -104,6 +146,7 @@ impl States {
             last: Zxid::ZERO,
             digest: 0,
             count: 0,
+            rules: Rules::default(),
         };
         for (path, perms, aversion, child_count) in [
             ("", 31, 0, 1),
@@ -112,11 +155,21 @@ impl States {
             ("/zookeeper/config", 1, -1, 0),
         ] {
             let stat = StatPersisted { aversion, ..StatPersisted::default() };
-            let node =
-                Node { data: Some(Bytes::new()), acl: Arc::new([Acl::world(perms)]), stat, child_count };
+            let acl = Arc::new([Acl::world(perms)]);
+            let node = Node { data: Some(Bytes::new()), acl, stat, child_count, end: End::Never };
             states.put(Text::from_static(path), Some(node));
         }
         states
+    }
+
+    /// The servers are configured so.
+    pub const fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// How the servers are configured.
+    pub const fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// The last txn applied.
@@ -226,18 +279,15 @@ impl States {
     }
 
     fn own(&mut self, path: &Text, before: Option<&Node>, after: Option<&Node>) {
-        let owner = |node: Option<&Node>| {
-            node.map(|node| node.stat.ephemeral_owner).filter(|owner| *owner != 0 && *owner != i64::MIN)
-        };
-        if let Some(owner) = owner(before) {
-            let owned = self.owned.entry(SessionId(owner)).or_default();
+        if let Some(owner) = before.and_then(Node::owner) {
+            let owned = self.owned.entry(owner).or_default();
             owned.remove(path);
             if owned.is_empty() {
-                self.owned.remove(&SessionId(owner));
+                self.owned.remove(&owner);
             }
         }
-        if let Some(owner) = owner(after) {
-            self.owned.entry(SessionId(owner)).or_default().insert(path.clone());
+        if let Some(owner) = after.and_then(Node::owner) {
+            self.owned.entry(owner).or_default().insert(path.clone());
         }
     }
 }
@@ -260,6 +310,11 @@ impl<'a> Pending<'a> {
         Self { states, changed: BTreeMap::new(), told: Vec::new() }
     }
 
+    /// How the servers are configured.
+    pub const fn rules(&self) -> Rules {
+        self.states.rules
+    }
+
     /// The node with all changes.
     pub fn node(&self, path: &str) -> Option<&Node> {
         match self.changed.get(key(path).as_bytes()) {
@@ -272,7 +327,7 @@ impl<'a> Pending<'a> {
     pub fn owned(&self, session: SessionId) -> BTreeSet<Text> {
         let mut owned: BTreeSet<Text> = self.states.owned(session).cloned().collect();
         for (path, node) in &self.changed {
-            if node.as_ref().is_some_and(|node| node.stat.ephemeral_owner == session.0) {
+            if node.as_ref().is_some_and(|node| node.owner() == Some(session)) {
                 owned.insert(path.clone());
             } else {
                 owned.remove(path);
@@ -341,16 +396,13 @@ impl<'a> Pending<'a> {
                 node.stat.pzxid = header.zxid;
             }
         })?;
-        let ephemeral_owner = match create.kind {
-            CreateKind::Container => i64::MIN,
-            CreateKind::Ttl(ttl_ms) => (-1 << 56) | ttl_ms,
-            CreateKind::Create | CreateKind::Create2 => {
-                if create.ephemeral {
-                    header.session.0
-                } else {
-                    0
-                }
+        let (ephemeral_owner, end) = match create.kind {
+            CreateKind::Container => (i64::MIN, End::Childless),
+            CreateKind::Ttl(ttl_ms) => ((-1 << 56) | ttl_ms, End::After(ttl_ms)),
+            CreateKind::Create | CreateKind::Create2 if create.ephemeral => {
+                (header.session.0, End::Session(header.session))
             }
+            CreateKind::Create | CreateKind::Create2 => (0, End::Never),
         };
         let stat = StatPersisted {
             czxid: header.zxid,
@@ -362,7 +414,7 @@ impl<'a> Pending<'a> {
             ..StatPersisted::default()
         };
         let acl = create.acl.as_slice().into();
-        let node = Node { data: create.data.clone(), acl, stat, child_count: 0 };
+        let node = Node { data: create.data.clone(), acl, stat, child_count: 0, end };
         let result = TxnResult::Created { path: create.path.clone(), stat: node.seen() };
         self.changed.insert(create.path.clone(), Some(node));
         self.told.push((ChangeKind::Created, create.path.clone()));

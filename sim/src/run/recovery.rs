@@ -4,19 +4,22 @@
 //! Faults that always heal by luck hide that servers keep one another from working. So the core is drawn: everybody, or a
 //! quorum and perhaps some more, among others that are down for ever, stand still, or shout without hearing.
 
-use zk_core::ids::Sid;
+use zk_core::ids::{Sid, Zxid};
+use zk_core::text::Text;
 
 use super::{Runner, Verdict};
 use crate::dice::Site;
 use crate::faults;
 use crate::node::Node;
-use crate::oracle::{ClientId, Invariant, Violation};
+use crate::oracle::{self, ClientId, End, Invariant, Violation};
 use crate::scenario::Core;
 use crate::setup;
 use crate::world::World;
 
 /// How long a core that is well is watched for elections that come too often, ns.
 const WATCH_NS: u64 = 20_000_000_000;
+/// Containers are waited for that are looked for as often as this, ms.
+const PATIENCE_MS: u32 = 5_000;
 /// A session and a few writes.
 const PROBE_COMMITS: usize = 3;
 
@@ -71,6 +74,7 @@ impl Runner {
             )));
         }
         self.expire_orphans()?;
+        self.collect_containers()?;
         self.go(self.world.now.plus(1_000_000_000), |_| false)?;
         self.check_alike(&core)?;
         // The session of a silent client may have expired just now: its watchers are about to hear. So are clients of a server
@@ -141,6 +145,39 @@ impl Runner {
             return Err(Verdict::Violated(Violation { invariant: Invariant::I30, what }));
         }
         Ok(())
+    }
+
+    /// Containers that are used no more go, where it is looked for them often enough to wait for that. (TTL nodes may stay
+    /// for as long as a wall clock was ahead when they were made.)
+    fn collect_containers(&mut self) -> Result<(), Verdict> {
+        let reaper = self.world.nodes[0].settings.replica.reaper;
+        if reaper.interval_ms > PATIENCE_MS {
+            return Ok(());
+        }
+        let is_over = |node: &oracle::Node| {
+            node.end == End::Childless && node.child_count == 0 && node.stat.cversion > 0
+        };
+        // Others may follow, when sessions of silent clients expire.
+        let containers = self.world.commits.states().all();
+        let due: Vec<_> =
+            containers.filter(|(_, node)| is_over(node)).map(|(p, n)| (p.clone(), n.stat.czxid)).collect();
+        let left = |world: &World| {
+            let still = |(path, czxid): &(Text, Zxid)| {
+                let node = world.commits.states().node(path).filter(|node| node.stat.czxid == *czxid);
+                node.is_some_and(|node| is_over(node))
+            };
+            due.iter().filter(|due| still(due)).count()
+        };
+        let containers = self.world.commits.states().all().filter(|(_, node)| node.end != End::Never);
+        let all_ms = containers.count() as u64 * 60_000 / u64::from(reaper.per_minute);
+        let bound_ms = 4 * u64::from(reaper.interval_ms) + 2 * all_ms + 2_000;
+        if self.go(self.world.now.plus(bound_ms * 1_000_000), |world| left(world) == 0)? {
+            return Ok(());
+        }
+        let left = left(&self.world);
+        Err(Verdict::NotLive(format!(
+            "{left} containers that were used no more are still there {bound_ms} ms later"
+        )))
     }
 
     fn serves_or_rules(&self, id: u32) -> bool {

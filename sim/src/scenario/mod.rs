@@ -21,6 +21,8 @@ use predicate::Predicate;
 use units::{Drawn, Ratio, Size, Span};
 use words::{LogShare, Selector};
 
+use crate::workload::Mix;
+
 /// A scenario file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -109,6 +111,14 @@ pub struct Cluster {
     pub purge_interval: Option<Drawn<Span>>,
     /// autopurge: snapshots that stay.
     pub purge_retain: Option<Drawn<u32>>,
+    /// extendedTypesEnabled.
+    pub extended_types: bool,
+    /// znode.container.checkIntervalMs.
+    pub container_check: Option<Drawn<Span>>,
+    /// znode.container.maxPerMinute.
+    pub containers_per_minute: Option<Drawn<u32>>,
+    /// znode.container.maxNeverUsedIntervalMs.
+    pub container_unused: Option<Drawn<Span>>,
     /// globalOutstandingLimit.
     pub outstanding: Option<Drawn<u32>>,
     /// How long a process that ended by itself stays away.
@@ -223,7 +233,7 @@ pub struct Workload {
     /// Their sessions.
     pub sessions: Sessions,
     /// Weights of operations.
-    pub mix: Option<MixSpec>,
+    pub mix: Option<Mix>,
     /// What they are about.
     pub paths: Paths,
     /// Operations per second of all together, in an open loop.
@@ -232,6 +242,8 @@ pub struct Workload {
     pub think: Option<Drawn<Span>>,
     /// One read in so many sets a watch.
     pub watch: Option<Drawn<Ratio>>,
+    /// How long TTL nodes are to live.
+    pub ttl: Option<Drawn<Span>>,
     /// Requests under way per client.
     pub pipeline: Option<Drawn<u32>>,
     /// Bytes of data at most.
@@ -252,23 +264,6 @@ pub struct Workload {
 pub struct Sessions {
     /// What clients ask for.
     pub timeout: Option<Drawn<Span>>,
-}
-
-/// `mix = { create = 20, set = 30 }`
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)] // the operations themselves
-pub struct MixSpec {
-    pub create: u32,
-    pub set: u32,
-    pub delete: u32,
-    pub get: u32,
-    pub exists: u32,
-    pub children: u32,
-    pub multi: u32,
-    pub sync_get: u32,
-    pub acl: u32,
-    pub ping: u32,
 }
 
 /// `paths = { space = 32, depth = 3 }`

@@ -9,13 +9,15 @@ use std::time::Duration;
 use zk_core::disk::{Compression, DiskConfig};
 use zk_core::front::FrontConfig;
 use zk_core::ids::Sid;
-use zk_core::replica::ReplicaConfig;
+use zk_core::replica::{ReaperSettings, ReplicaConfig};
+use zk_core::tree::{NodeTypes, TreeConfig};
 
 use crate::client::Client;
 use crate::clock::{Clock, Time};
 use crate::dice::{Dice, Site};
 use crate::network::Delay;
 use crate::node::{Node, Settings};
+use crate::oracle::Rules;
 use crate::scenario;
 use crate::scenario::units::{Drawn, Ratio, Size, Span, Unit};
 use crate::scenario::words::Selector;
@@ -52,6 +54,10 @@ pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, St
     if world.ensemble.is_some() {
         world.commits.let_sessions_move();
     }
+    world.commits.set_rules(Rules {
+        extended_types: scenario.cluster.extended_types,
+        never_used_ms: settings.replica.reaper.never_used_ms,
+    });
     world.membership = members.as_ref().map(Members::membership);
     for id in 1..=voters + observers {
         let mut node = node(id, scenario, &settings, &mut draws)?;
@@ -134,6 +140,8 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
     let tick_ms = draws.span(cluster.tick.as_ref(), Span(200_000_000)).millis().max(1) as u32;
     let snap_count = draws.value(cluster.snap_count.as_ref(), 1_000);
     let outstanding_max = draws.value(cluster.outstanding.as_ref(), 1_000);
+    let types = if cluster.extended_types { NodeTypes::Extended } else { NodeTypes::Plain };
+    let reaper = reaper(cluster, draws);
     let compression = match cluster.compression {
         scenario::Compression::None => Compression::None,
         scenario::Compression::Gz => Compression::Gzip,
@@ -156,7 +164,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
         trust_empty: false,
         digest: true,
         record_max: 2 << 20,
-        hash_seed: 0,
+        tree: TreeConfig { hash_seed: 0, types },
         #[cfg(feature = "museum")]
         museum: cluster.plant,
     };
@@ -170,6 +178,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             snap_size_limit: 0,
             digest: true,
             skip_acl: false,
+            reaper,
             outstanding_max,
             ensemble: None,
             #[cfg(feature = "museum")]
@@ -199,6 +208,21 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
         snapshot: (delay(cluster.snapshot_pause.as_ref(), pause, draws)?, piece),
         purge: purge_every.map(|every| (every, retain)),
     })
+}
+
+/// Words that a scenario does not use take no draw: what is drawn for the others stays.
+fn reaper(cluster: &Cluster, draws: &mut Draws<'_>) -> ReaperSettings {
+    let mut settings = ReaperSettings::JAVAS;
+    if let Some(interval) = &cluster.container_check {
+        settings.interval_ms = draws.span(Some(interval), Span(0)).millis().max(1) as u32;
+    }
+    if let Some(most) = &cluster.containers_per_minute {
+        settings.per_minute = draws.value(Some(most), 1).max(1);
+    }
+    if let Some(unused) = &cluster.container_unused {
+        settings.never_used_ms = Some(draws.span(Some(unused), Span(0)).millis() as i64);
+    }
+    settings
 }
 
 fn node(id: u32, scenario: &Scenario, settings: &Settings, draws: &mut Draws<'_>) -> Result<Node, String> {
@@ -249,15 +273,8 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
     for spec in &scenario.workload {
         let base = Workload::default();
         let clients = draws.value(spec.clients.as_ref(), base.clients);
-        let timeout_ms = match &spec.sessions.timeout {
-            None => base.timeout_ms,
-            Some(Drawn::Fixed(span)) => (span.millis(), span.millis()),
-            Some(Drawn::Range(low, high)) => (low.millis(), high.millis()),
-            Some(choice @ Drawn::Choice(_)) => {
-                let ms = draws.span(Some(choice), Span(0)).millis();
-                (ms, ms)
-            }
-        };
+        let timeout_ms = range_ms(spec.sessions.timeout.as_ref(), base.timeout_ms, draws);
+        let ttl_ms = range_ms(spec.ttl.as_ref(), base.ttl_ms, draws);
         let think = match (&spec.rate, &spec.think) {
             (Some(_), Some(_)) => return Err("a workload has rate or think, not both".to_owned()),
             (Some(rate), None) => {
@@ -273,18 +290,7 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
             let Ratio(num, den) = draws.value(drawn, Ratio(default.0, default.1));
             (num, den)
         };
-        let mix = spec.mix.map_or(base.mix, |mix| Mix {
-            create: mix.create,
-            set: mix.set,
-            delete: mix.delete,
-            get: mix.get,
-            exists: mix.exists,
-            children: mix.children,
-            multi: mix.multi,
-            sync_get: mix.sync_get,
-            acl: mix.acl,
-            ping: mix.ping,
-        });
+        let mix = spec.mix.unwrap_or(base.mix);
         if mix == Mix::NONE {
             return Err("a workload's mix has no operation in it".to_owned());
         }
@@ -296,6 +302,7 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
             depth: draws.value(spec.paths.depth.as_ref(), base.depth).max(1),
             ephemeral: ratio(spec.paths.ephemeral.as_ref(), base.ephemeral, draws),
             sequential: ratio(spec.paths.sequential.as_ref(), base.sequential, draws),
+            ttl_ms,
             watch: ratio(spec.watch.as_ref(), base.watch, draws),
             pipeline: draws.value(spec.pipeline.as_ref(), base.pipeline).max(1),
             think,
@@ -312,6 +319,19 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
         }
     }
     Ok(())
+}
+
+/// What each client draws for itself from a range, ms.
+fn range_ms(spec: Option<&Drawn<Span>>, default: (u64, u64), draws: &mut Draws<'_>) -> (u64, u64) {
+    match spec {
+        None => default,
+        Some(Drawn::Fixed(span)) => (span.millis(), span.millis()),
+        Some(Drawn::Range(low, high)) => (low.millis(), high.millis()),
+        Some(choice @ Drawn::Choice(_)) => {
+            let ms = draws.span(Some(choice), Span(0)).millis();
+            (ms, ms)
+        }
+    }
 }
 
 /// Servers that clients know of: all but twins.

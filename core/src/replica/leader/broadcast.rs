@@ -458,6 +458,25 @@ impl Broadcast {
         Ok(())
     }
 
+    /// Takes away what is over of containers and TTL nodes.
+    pub(super) fn reap(&mut self, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        if turn.life == Life::Draining {
+            self.proposer.reap_later(turn.now.mono);
+        }
+        if turn.now.mono >= self.reaping_at()
+            && let Some(entry) = self.proposer.reap(self.place(turn)?)
+        {
+            turn.collecting(&entry);
+            self.propose(entry, None, turn);
+        }
+        Ok(())
+    }
+
+    /// When [`Self::reap`] wants to be called.
+    pub(super) const fn reaping_at(&self) -> Mono {
+        self.proposer.reaping_at()
+    }
+
     /// Learners that owe an acknowledgement for too long, or to whom too much is on its way.
     pub(super) fn too_slow(learners: &Learners, turn: &Turn<'_>) -> Option<(LinkId, HangReason)> {
         let (limit, backlog_max) = (turn.ticks(turn.ensemble().sync_limit), turn.ensemble().backlog_max);

@@ -332,6 +332,9 @@ impl Leading {
             }
             State::Synchronization(_) | State::Broadcast(_) => {}
         }
+        if let State::Broadcast(broadcast) = &mut self.state {
+            broadcast.reap(turn)?;
+        }
         if now < self.beat_at {
             return Ok(());
         }
@@ -380,7 +383,7 @@ impl Leading {
         let own = match &self.state {
             State::Discovery(discovery) => discovery.deadline(),
             State::Synchronization(sync) => sync.until.min(self.beat_at),
-            State::Broadcast(_) => self.beat_at,
+            State::Broadcast(broadcast) => self.beat_at.min(broadcast.reaping_at()),
         };
         let silent = self.learners.iter().filter_map(|(_, learner)| self.silent_at(learner, config));
         silent.chain([own]).min()
