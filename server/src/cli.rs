@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, Verdict};
 use crate::logging::Logging;
-use crate::{exit, failover, files, jvm_flags, run};
+use crate::{check, diff, exit, failover, files, jvm_flags, run};
 
 /// A coordination server that speaks ZooKeeper's protocol and keeps ZooKeeper's files.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Failover(failover::Args),
     Txnlog(files::TxnlogArgs),
     Snapshot(files::SnapshotArgs),
+    Diff(diff::Args),
+    Check(check::Args),
 }
 
 /// What `run` takes.
@@ -59,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Failover(args) => outage(&args),
         Command::Txnlog(args) => files::txnlog(&args),
         Command::Snapshot(args) => files::snapshot(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Check(args) => check::run(&args),
     })
 }
 

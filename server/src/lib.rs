@@ -2,8 +2,10 @@
 
 mod asked;
 pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod config;
+pub mod diff;
 mod environment;
 pub mod exit;
 pub mod failover;

@@ -162,6 +162,19 @@ const IN_FLIGHT_MAX: usize = 1000;
 /// Output that a client may leave unread before it is not read from, bytes.
 const OUTPUT_HIGH: usize = 1 << 20;
 
+/// What the disk room is told.
+pub(crate) const fn disk_config(cfg: &ZooCfg) -> DiskConfig {
+    DiskConfig {
+        prealloc: cfg.prealloc,
+        force_sync: cfg.force_sync,
+        compression: cfg.compression,
+        trust_empty: cfg.trust_empty,
+        digest: cfg.digest,
+        record_max: cfg.record_max as usize,
+        tree: TreeConfig { hash_seed: 0, types: cfg.service.types },
+    }
+}
+
 fn node_config(cfg: &ZooCfg) -> NodeConfig {
     let ensemble = cfg.myid.zip(cfg.ensemble.as_ref());
     NodeConfig {
@@ -172,15 +185,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
         client_port: cfg.client_port,
         listen_backlog: cfg.listen_backlog,
         limits: cfg.limits,
-        disk: DiskConfig {
-            prealloc: cfg.prealloc,
-            force_sync: cfg.force_sync,
-            compression: cfg.compression,
-            trust_empty: cfg.trust_empty,
-            digest: cfg.digest,
-            record_max: cfg.record_max as usize,
-            tree: TreeConfig { hash_seed: 0, types: cfg.service.types },
-        },
+        disk: disk_config(cfg),
         front: FrontConfig {
             min_session_timeout_ms: cfg.min_session_timeout_ms,
             max_session_timeout_ms: cfg.max_session_timeout_ms,

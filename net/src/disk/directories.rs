@@ -110,6 +110,17 @@ impl Directories {
     }
 }
 
+/// Who has these directories, in words; takes nothing and changes nothing.
+pub fn user_of(data: &Path, log: &Path) -> Option<String> {
+    for dir in [data, log] {
+        let lock = File::open(dir.join(LOCK)).ok();
+        if lock.is_some_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))) {
+            return Some("a running Zoarium".to_owned());
+        }
+    }
+    holders::writer_in(&fs::canonicalize(log).ok()?.join(VERSION_2))
+}
+
 const VERSION_2: &str = "version-2";
 
 /// One of the two directories that an operator names.
@@ -222,6 +233,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (data, log) = (dir.path().join("data"), dir.path().join("log"));
         let first = claim(&data, &log).unwrap();
+        assert!(user_of(&data, &log).is_some() && user_of(&data.join("other"), &log).is_some());
         let refused = claim(&data, &data).unwrap_err();
         let pid = format!("process {}", std::process::id());
         assert!(refused.to_string().contains(&pid), "{refused}");
@@ -229,6 +241,7 @@ mod tests {
         let refused = claim(&dir.path().join("other"), &log).unwrap_err();
         assert!(matches!(refused, DirectoryError::Held { key: "dataLogDir", .. }), "{refused}");
         drop(first);
+        assert_eq!(user_of(&data, &log), None);
         claim(&data, &log).unwrap();
     }
 
