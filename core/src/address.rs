@@ -3,6 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
+use core::net::IpAddr;
 
 /// A host and a port. A name stays a name: it is looked up again at every dial.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +24,12 @@ impl HostPort {
     /// True for the addresses that mean "every interface": good for listening, useless for dialling.
     pub fn is_wildcard(&self) -> bool {
         matches!(self.host.as_str(), "" | "0.0.0.0" | "::" | "0:0:0:0:0:0:0:0")
+    }
+
+    /// True for addresses that mean the machine itself, whichever that is.
+    pub fn is_loopback(&self) -> bool {
+        let named = self.host.eq_ignore_ascii_case("localhost");
+        named || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
