@@ -11,6 +11,7 @@ use crate::election::links;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use crate::input::{QueryId, Token};
+use crate::quorum::Membership;
 use crate::replica::{LogShare, PeerFault, Standing};
 use crate::time::WallMs;
 use crate::tree::{ApplyMode, Tree, TreeView};
@@ -46,6 +47,10 @@ pub enum Action {
     /// Write the membership into `/zookeeper/config` of this server's tree ([`Tree::set_config`]). No txn, no zxid. In one
     /// queue with `Apply`; not answered.
     ConfigNode(ConfigNode),
+    /// Who belongs to the ensemble from here on. To be written down where the server finds it when it starts again, durably,
+    /// before anything is carried out that follows; and whoever is dialled is to be found there, and the own ports are to be
+    /// where it says.
+    Membership(Arc<Membership>),
     /// Rebuild, beside the tree that is in use, the state as of this zxid from snapshots and log; change nothing on the
     /// disk. Asked only while no disk command is under way. Answered by `Input::Reloaded`.
     Reload {

@@ -116,7 +116,17 @@ pub enum Event {
         /// The last zxid of it.
         zxid: Zxid,
     },
-    /// A role ends; the next begins with an election.
+    /// A config was proposed, or a leader began with it: from here on it decides along with the one in force.
+    ConfigSeen {
+        /// Its version.
+        version: Zxid,
+    },
+    /// A config is in force.
+    ConfigInForce {
+        /// Its version.
+        version: Zxid,
+    },
+    /// A role ends; the next begins with an election, or by the word of a reconfig.
     RoleLeft {
         /// Why.
         why: Leave,

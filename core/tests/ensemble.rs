@@ -14,6 +14,8 @@
 //! | `connect C N [timeout=MS]`, `reattach C N S`, `touch N S` | clients; sessions are named s1, s2, … |
 //! | `create C /path [ephemeral]`, `set C /path`, `delete C /path`, `sync C`, `close C`, `undecodable C` | requests |
 //! | `create C /path*N` | N of them |
+//! | `reconfig C [join=LINE,…] [leave=N,…] [members=LINE,…] [from=HEX]` | other members; `4` is short for a voter's line, `4o` for an observer's; `reconfig=on` permits it |
+//! | `joiner N [observer]` | server N's file lists the ensemble as it began, and itself |
 //! | `cut A B`, `heal A B` | the network between two servers |
 //! | `hold A>B`, `release A>B`, `lose A>B` | what A sends to B waits, arrives, or is lost |
 //! | `hold disk N`, `release disk N`, `disk N [K]` | N's disk waits; K commands are carried out |
@@ -28,14 +30,18 @@ mod cluster;
 mod written;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use cluster::{Choice, Options, World, disk::Disk, puppets, show};
+use zk_core::config::change::FewestVoters;
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::error::OpError;
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
 use zk_core::input::{AdminCommand, Input, RequestBody, SessionAsk};
-use zk_core::replica::{ClientService, LogShare, Phase, SyncChoice, SyncReads};
-use zk_core::wire::client::{CreateRequest, DeleteRequest, SetDataRequest, SyncRequest};
+use zk_core::quorum::Membership;
+use zk_core::replica::{ClientService, LogShare, Phase, Reconfig, SyncChoice, SyncReads};
+use zk_core::text::Text;
+use zk_core::wire::client::{CreateRequest, DeleteRequest, ReconfigRequest, SetDataRequest, SyncRequest};
 use zk_core::wire::records::Acl;
 use zk_core::wire::request::Request;
 
@@ -106,6 +112,9 @@ fn open(words: &Words<'_>) -> World {
     if words.value("leader") == Some("serves-nobody") {
         options.leader_serves = ClientService::Closed;
     }
+    if words.value("reconfig") == Some("on") {
+        options.reconfig = Reconfig::Enabled { fewest: FewestVoters::Two };
+    }
     World::new(QuorumConfig::parse(&text).unwrap(), options)
 }
 
@@ -154,6 +163,8 @@ fn obey(world: &mut World, words: &Words<'_>) {
             world.touch(words.sid(1), session);
         }
         ("create" | "set" | "delete" | "sync" | "close" | "undecodable", _) => request(world, words),
+        ("reconfig", _) => reconfig(world, words),
+        ("joiner", _) => joiner(world, words),
         ("cut", _) => world.cut(words.sid(1), words.sid(2)),
         ("heal", _) => world.heal(words.sid(1), words.sid(2)),
         ("lose", _) => {
@@ -257,6 +268,42 @@ fn request(world: &mut World, words: &Words<'_>) {
         };
         world.op(home, conn, op);
     }
+}
+
+/// `4`, `4o`, or a line as it is.
+fn line(word: &str) -> String {
+    let (number, role) = word.strip_suffix('o').map_or((word, "participant"), |number| (number, "observer"));
+    match number.parse::<i64>() {
+        Ok(n) => format!("server.{n}=h{n}:1:2:{role};9"),
+        Err(_) => word.to_owned(),
+    }
+}
+
+fn lines(list: &str) -> Text {
+    list.split(',').map(line).collect::<Vec<_>>().join(",").into()
+}
+
+fn reconfig(world: &mut World, words: &Words<'_>) {
+    let conn = words.conn();
+    let Some(home) = world.home(conn) else {
+        return world.say(&format!("{} is not connected", show::conn(conn)));
+    };
+    let request = ReconfigRequest {
+        joining: words.value("join").map(lines),
+        leaving: words.value("leave").map(Text::from),
+        new_members: words.value("members").map(lines),
+        config: words.value("from").map_or(-1, |hex| i64::from_str_radix(hex, 16).unwrap()),
+    };
+    world.op(home, conn, Request::Reconfig(request));
+}
+
+fn joiner(world: &mut World, words: &Words<'_>) {
+    let sid = words.sid(1);
+    let suffix = if words.0.contains(&"observer") { "o" } else { "" };
+    let text = format!("{}\n{}", world.config.members_text(), line(&format!("{sid}{suffix}")));
+    let config = Arc::new(QuorumConfig::parse(&text).unwrap());
+    world.place_disk(sid, Disk::default());
+    world.servers.get_mut(&sid).unwrap().membership = Some(Arc::new(Membership::settled(config)));
 }
 
 fn status(world: &mut World) {

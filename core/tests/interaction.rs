@@ -32,7 +32,7 @@ use zk_core::disk::recovery::Recovered;
 use zk_core::error::{DiskFault, OpError};
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
 use zk_core::input::{AdminCommand, ClientRequest, Input, RequestBody, SessionAsk, Token, Touch};
-use zk_core::replica::{Outbox, ReaperSettings, Replica, ReplicaConfig};
+use zk_core::replica::{Outbox, ReaperSettings, Reconfig, Replica, ReplicaConfig};
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::{ApplyMode, Changes, NodeTypes, Tree, TreeConfig, TxnResult};
 use zk_core::wire::client::{
@@ -51,6 +51,7 @@ const CONFIG: ReplicaConfig = ReplicaConfig {
     skip_acl: false,
     reaper: ReaperSettings::JAVAS,
     outstanding_max: 10,
+    reconfig: Reconfig::Disabled,
     ensemble: None,
 };
 

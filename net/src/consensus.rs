@@ -263,6 +263,7 @@ impl Shared {
             Action::ConfigNode(ConfigNode { text, version, time }) => {
                 self.gate.hold().set_config(&text, version, time);
             }
+            Action::Membership(membership) => self.regroup(membership),
             Action::Reload { to } => self.errands.push(Errand::Rebuild { to }),
             Action::ReadLog { query, from, to, limit } => {
                 self.errands.push(Errand::ReadLog { query, from, to, limit });

@@ -15,7 +15,7 @@ use zk_core::election::links::LinkSettings;
 use zk_core::front::FrontConfig;
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
-use zk_core::replica::{Ensemble, ReplicaConfig, SyncReads};
+use zk_core::replica::{Ensemble, Reconfig, ReplicaConfig, SyncReads};
 use zk_core::tree::TreeConfig;
 use zk_net::disk::directories::Missing;
 use zk_net::node::{Node, NodeConfig, StartError};
@@ -207,6 +207,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             skip_acl: cfg.skip_acl,
             reaper: cfg.service.reaper,
             outstanding_max: cfg.outstanding_max,
+            reconfig: Reconfig::Disabled,
             ensemble: ensemble.map(|(me, ensemble)| replica_ensemble(cfg, me, ensemble)),
         },
         peers: ensemble.map(|(me, ensemble)| peer_config(cfg, me, ensemble)),
@@ -260,7 +261,7 @@ fn replica_ensemble(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> Ensemble {
 fn peer_config(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> PeerConfig {
     PeerConfig {
         me,
-        members: Arc::clone(&ensemble.config),
+        membership: Arc::new(Membership::settled(Arc::clone(&ensemble.config))),
         listen_on: ensemble.listen_on,
         bind_retry: ensemble.bind_retry,
         dial_timeout: Duration::from_millis(u64::from(ensemble.dial_timeout_ms)),

@@ -254,6 +254,13 @@ impl Links {
         self.directory.0 = Arc::new(directory);
     }
 
+    /// The own addresses from now on, for greetings to come.
+    pub fn set_addresses(&mut self, addresses: Vec<HostPort>) {
+        if self.settings.0.addresses != addresses {
+            Arc::make_mut(&mut self.settings.0).addresses = addresses;
+        }
+    }
+
     /// When [`Self::on_timer`] wants to be called.
     pub fn deadline(&self) -> Option<Mono> {
         let unnamed = self.unnamed.first().map(|unnamed| unnamed.0.1);

@@ -155,6 +155,8 @@ impl ElectionPort {
     /// Other configs in force or last seen. An election that goes on among other members is to be started again by the
     /// caller, after [`Self::restart_links`].
     pub fn set_membership(&mut self, membership: Arc<Membership>) {
+        let own = membership.in_force().member(self.election.me).map(Member::election_addresses);
+        own.into_iter().for_each(|addresses| self.links.set_addresses(addresses.collect()));
         self.links.set_directory(directory(self.election.me, &membership));
         self.election.set_membership(membership);
     }

@@ -8,10 +8,12 @@ mod create;
 mod multi;
 mod overlay;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::auth::{self, AuthInfo};
+use crate::config::quorum_config::QuorumConfig;
 use crate::error::OpError;
 use crate::ids::{SessionId, Zxid};
 use crate::text::Text;
@@ -73,6 +75,7 @@ impl Prep {
             Request::SetData(r) => self.set_data(at, r.path, r.data, r.version),
             Request::SetAcl(r) => self.set_acl(at, r.path, r.acl, r.version),
             Request::Multi(ops) => self.multi(at, ops),
+            // Where it is enabled it comes by [`Self::reconfig`].
             Request::Reconfig(_) => Err(OpError::ReconfigDisabled),
             // The front answers these and sends none of them here.
             Request::DeleteContainer(_)
@@ -104,6 +107,12 @@ impl Prep {
     /// A write that is refused already.
     pub fn refuse(&mut self, at: &Proposal<'_>, error: OpError) -> Txn {
         self.seal(at, TxnBody::Error { err: error.code() })
+    }
+
+    /// Other members: what they would be, or why they cannot. Whether the caller may is looked at last, as in Java.
+    pub fn reconfig(&mut self, at: &Proposal<'_>, next: Result<Arc<QuorumConfig>, OpError>) -> Txn {
+        let body = next.and_then(|next| self.set_config(at, next.text().clone()));
+        self.seal(at, body.unwrap_or_else(|error| TxnBody::Error { err: error.code() }))
     }
 
     /// A session begins.
@@ -164,6 +173,19 @@ impl Prep {
         Ok(TxnBody::SetData { path, data, version })
     }
 
+    fn set_config(&mut self, at: &Proposal<'_>, text: Bytes) -> Result<TxnBody, OpError> {
+        let path = Text::from_static(CONFIG_NODE);
+        let mut node = self.overlay.node(at.tree, &path).ok_or(OpError::NoNode)?;
+        self.permit(&node, perms::WRITE, at)?;
+        let (old, crc) = (node.stat, node.crc);
+        node.stat.version = CONFIG_VERSION;
+        node.stat.mzxid = at.zxid;
+        node.stat.mtime = at.time;
+        node.crc = self.overlay.crc(&path, Some(&text));
+        self.overlay.update(at.zxid, path.clone(), &old, crc, node);
+        Ok(TxnBody::Reconfig { path, data: Some(text), version: CONFIG_VERSION })
+    }
+
     fn set_acl(
         &mut self,
         at: &Proposal<'_>,
@@ -205,6 +227,10 @@ impl Prep {
         Txn { header: TxnHeader { session, cxid, zxid, time, kind: body.kind() }, body, digest }
     }
 }
+
+/// Where the members stand; its version never changes (semantics §12).
+const CONFIG_NODE: &str = "/zookeeper/config";
+const CONFIG_VERSION: i32 = -1;
 
 /// The version that follows `current`, if the caller expects it: -1 expects anything.
 fn next_version(current: i32, expected: i32) -> Result<i32, OpError> {

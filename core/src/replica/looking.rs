@@ -4,18 +4,30 @@
 //! vote never claims what a power cut would take back, nothing that was ordered in one role can become durable in the next,
 //! and a sync finds log and tree as they will stay.
 
+use alloc::vec::Vec;
+
 use super::outbox::Turn;
 use super::role::Standing;
-use crate::election::Candidate;
+use crate::election::{Candidate, Decision};
 use crate::event::Event;
+use crate::ids::{PeerState, Sid};
+use crate::quorum;
 use crate::time::Mono;
 
 /// See the module.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Looking {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looking {
+    stage: Stage,
+    /// Who leads by the word of a reconfig: nobody is asked.
+    designated: Option<Sid>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
     /// Not yet: observers leave the voters some time.
     Waiting(Mono),
     /// As soon as disk and tree have come to rest.
+    #[default]
     Settling,
     /// Votes are asked for.
     Electing,
@@ -23,23 +35,27 @@ pub(super) enum Looking {
 
 impl Looking {
     /// Leaves whatever was before.
-    pub(super) fn begin(begin_at: Mono, turn: &mut Turn<'_>) -> Self {
+    pub(super) fn begin(begin_at: Mono, designated: Option<Sid>, turn: &mut Turn<'_>) -> Self {
         turn.member().port.pause();
         turn.member().decided = None;
         turn.stand(Standing::LOOKING);
-        Self::Waiting(begin_at)
+        Self { stage: Stage::Waiting(begin_at), designated }
     }
 
     /// Asks for votes, if it is time.
     pub(super) fn elect_if_settled(&mut self, turn: &mut Turn<'_>) {
-        match *self {
-            Self::Waiting(at) if at <= turn.now.mono => *self = Self::Settling,
-            Self::Waiting(_) | Self::Settling | Self::Electing => {}
+        match self.stage {
+            Stage::Waiting(at) if at <= turn.now.mono => self.stage = Stage::Settling,
+            Stage::Waiting(_) | Stage::Settling | Stage::Electing => {}
         }
-        if !matches!(self, Self::Settling) || !(turn.log.is_settled() || planted!(turn.config.museum, P24)) {
+        let is_settled = turn.log.is_settled() || planted!(turn.config.museum, P24);
+        if self.stage != Stage::Settling || !is_settled {
             return;
         }
-        *self = Self::Electing;
+        self.stage = Stage::Electing;
+        if let Some(leader) = self.designated.take() {
+            return go_behind(leader, turn);
+        }
         let (zxid, current_epoch) = (turn.log.logged(), turn.epochs().current());
         #[cfg(feature = "museum")]
         let zxid = zxid.max(turn.member().plants.claimed);
@@ -47,11 +63,33 @@ impl Looking {
         turn.elect(|port, now, out| port.start(now, Candidate { zxid, current_epoch }, out));
     }
 
-    /// When it wants a `Tick`.
-    pub(super) const fn deadline(&self) -> Option<Mono> {
-        match self {
-            Self::Waiting(at) => Some(*at),
-            Self::Settling | Self::Electing => None,
+    /// The members have changed: whoever was asked was not everybody.
+    pub(super) fn elect_again(&mut self, turn: &mut Turn<'_>) {
+        if self.stage == Stage::Electing {
+            self.stage = Stage::Settling;
+            self.elect_if_settled(turn);
         }
     }
+
+    /// When it wants a `Tick`.
+    pub(super) const fn deadline(&self) -> Option<Mono> {
+        match self.stage {
+            Stage::Waiting(at) => Some(at),
+            Stage::Settling | Stage::Electing => None,
+        }
+    }
+}
+
+/// A reconfig has named the leader, because it acknowledged most. Whether it may lead is found out in discovery, as always.
+fn go_behind(leader: Sid, turn: &mut Turn<'_>) {
+    let state = match turn.own_standing() {
+        _ if leader == turn.config.sid => PeerState::Leading,
+        quorum::Standing::Voter | quorum::Standing::Stranger => PeerState::Following,
+        quorum::Standing::Observer => PeerState::Observing,
+    };
+    let zxid = turn.membership().in_force().version();
+    let port = &mut turn.member().port;
+    port.settle(leader, zxid, state);
+    let (vote, round) = port.election().current_vote().expect("invariant: it was just set");
+    turn.member().decided = Some(Decision { state, vote, round, supporters: Vec::new() });
 }

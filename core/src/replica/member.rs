@@ -1,6 +1,7 @@
 //! What a member of an ensemble keeps from role to role: its epochs, its part in elections, its numbers.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 
 use super::settings::Ensemble;
 use crate::disk::epochs::{EpochKind, Epochs};
@@ -8,15 +9,20 @@ use crate::election::Decision;
 use crate::election::port::ElectionPort;
 use crate::ids::{LinkId, Sid, Zxid};
 use crate::input::{QueryId, Token};
+use crate::quorum::Membership;
 use crate::rng::Dice;
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) epochs: EpochBook,
+    /// Who belongs to the ensemble by now.
+    pub(super) membership: Arc<Membership>,
     pub(super) port: ElectionPort,
     /// An election has ended, and its outcome has not been taken yet.
     pub(super) decided: Option<Decision>,
+    /// An election goes on among others than it began among.
+    pub(super) elects_others: bool,
     /// What a leader wanted cut off could not be cut off: the next one is asked for all it has.
     pub(super) claims_nothing: bool,
     /// The latest epoch of which a member said that it had accepted it when it came too late to be heard in discovery. Not
@@ -52,10 +58,12 @@ impl Member {
         let membership = ensemble.membership.clone();
         Self {
             epochs: EpochBook::new(epochs),
-            port: ElectionPort::new(sid, ensemble.election, ensemble.links.clone(), membership),
+            port: ElectionPort::new(sid, ensemble.election, ensemble.links.clone(), membership.clone()),
+            membership,
             #[cfg(feature = "museum")]
             plants: Default::default(),
             decided: None,
+            elects_others: false,
             claims_nothing: false,
             outdone_by: 0,
             is_new: true,

@@ -21,6 +21,7 @@ mod member;
 mod outbox;
 mod proposer;
 mod reaper;
+mod reconfig;
 mod role;
 mod settings;
 mod snapshots;
@@ -30,6 +31,7 @@ mod tests;
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::{Action, CloseReason, DiskCommand, HangReason};
@@ -39,6 +41,7 @@ use crate::election::port::{ElectionPort, PortAction};
 use crate::event::Event;
 use crate::ids::{PeerState, Zxid};
 use crate::input::{AdminCommand, Input, LinkEvent};
+use crate::quorum::Membership;
 use crate::session::{SessionIds, SessionInfo};
 use crate::time::{Mono, Now};
 use crate::tree::{Tree, digest};
@@ -54,7 +57,9 @@ use role::Role;
 pub use role::{
     ClientService, LearnerRole, LearnerStanding, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind,
 };
-pub use settings::{Ensemble, LogShare, ReaperSettings, ReplicaConfig, SyncChoice, SyncReads, SyncsMax};
+pub use settings::{
+    Ensemble, LogShare, ReaperSettings, Reconfig, ReplicaConfig, SyncChoice, SyncReads, SyncsMax,
+};
 use snapshots::SnapshotSchedule;
 use standalone::Standalone;
 
@@ -105,8 +110,7 @@ impl Replica {
     /// In an ensemble: a leader is looked for. What was recovered may have a tail that nobody else has, so no snapshot
     /// is taken of it before a leader has confirmed it.
     pub fn open(config: ReplicaConfig, recovered: &Recovered, seed: u64, now: Now, out: &mut Outbox) -> Self {
-        #[cfg(feature = "museum")]
-        let config = config.with_planted_elections();
+        let config = config.with_elections_told();
         let tree = &recovered.tree;
         let last = recovered.last_zxid;
         assert!(
@@ -117,7 +121,7 @@ impl Replica {
         let window = config.ensemble.as_ref().map_or(Window::NONE, Ensemble::window);
         let role = match &config.ensemble {
             None => Role::Standalone(Standalone::new(&config, tree, now)),
-            Some(_) => Role::Looking(Looking::Settling),
+            Some(_) => Role::Looking(Looking::default()),
         };
         let first = Epochs { accepted: last.epoch(), current: last.epoch() };
         let epochs = recovered.epochs.unwrap_or(first);
@@ -262,7 +266,7 @@ fn found(looking: &mut Looking, recovered: &Recovered, turn: &mut Turn<'_>) {
         turn.set_epoch(EpochKind::Accepted, epoch);
         turn.set_epoch(EpochKind::Current, epoch);
     }
-    *looking = Looking::begin(turn.now.mono, turn);
+    *looking = Looking::begin(turn.now.mono, None, turn);
     looking.elect_if_settled(turn);
 }
 
@@ -314,7 +318,7 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
             if !serves && matches!(why, Leave::Unreachable | Leave::LeaderSilent) {
                 turn.member().port.leader_unreached(learning.leader());
             }
-            if learning.standing().role == RoleKind::Observing {
+            if learning.standing().role == RoleKind::Observing && !matches!(why, Leave::Reconfigured { .. }) {
                 let delay = u64::from(turn.ensemble().observer_delay_ms);
                 let delay_ms = turn.member().dice.below(delay);
                 begin_at = turn.after_ms(delay_ms);
@@ -329,8 +333,12 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
         turn.log.lose_batch();
     }
     turn.flush();
+    let designated = match why {
+        Leave::Reconfigured { leader } => leader,
+        _ => None,
+    };
     turn.event(Event::RoleLeft { why });
-    *role = Role::Looking(Looking::begin(begin_at, turn));
+    *role = Role::Looking(Looking::begin(begin_at, designated, turn));
 }
 
 /// How long a server waits whose leader is of an older epoch than it may follow, ms.
@@ -340,6 +348,9 @@ const EPOCH_PAUSE_MS: u64 = 1_000;
 fn settle(role: &mut Role, turn: &mut Turn<'_>) {
     if let Role::Looking(looking) = role {
         looking.elect_if_settled(turn);
+        while turn.member.as_deref_mut().is_some_and(|member| core::mem::take(&mut member.elects_others)) {
+            looking.elect_again(turn);
+        }
     }
     let Some(decision) = turn.member.as_deref_mut().and_then(|member| member.decided.take()) else { return };
     let leader = decision.vote.leader;
@@ -369,7 +380,9 @@ impl Replica {
 
     /// What it can still take. Nothing while it drains or has failed.
     pub fn credit(&self) -> Credit {
-        let limit = if self.life == Life::Serving { self.config.requests_max() } else { 0 };
+        let voters =
+            self.member.as_ref().map_or(1, |member| member.membership.quorums().in_force().voters().len());
+        let limit = if self.life == Life::Serving { self.config.requests_max(voters) } else { 0 };
         let taken = u32::try_from(self.outstanding()).unwrap_or(u32::MAX);
         Credit { requests: limit.saturating_sub(taken) }
     }
@@ -414,9 +427,18 @@ impl Replica {
     /// Everybody behind this leader; nobody, if it does not lead.
     pub fn learners(&self) -> Vec<LearnerStanding> {
         match &self.role {
-            Role::Leading(leading) => leading.followers(),
+            Role::Leading(leading) => {
+                let member = self.member.as_ref();
+                let membership = &member.expect("invariant: who leads is a member").membership;
+                leading.followers(membership.quorums())
+            }
             _ => Vec::new(),
         }
+    }
+
+    /// Who belongs to the ensemble; `None` standalone.
+    pub fn membership(&self) -> Option<&Arc<Membership>> {
+        self.member.as_ref().map(|member| &member.membership)
     }
 
     /// Syncs that wait for a quorum's word.

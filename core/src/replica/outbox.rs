@@ -128,8 +128,12 @@ impl Turn<'_> {
             match action {
                 PortAction::Link { link, command } => self.out.push(Action::Election { link, command }),
                 PortAction::Decided(decision) => self.member().decided = Some(decision),
-                // Configs are not adopted without reconfiguration, and a leader that waits for its quorum has a limit.
-                PortAction::Adopt(_) | PortAction::SeenLooking { .. } => {}
+                PortAction::Adopt(config) => {
+                    let others = self.adopt_config(config);
+                    self.member().elects_others |= others;
+                }
+                // A leader that waits for its quorum has a limit.
+                PortAction::SeenLooking { .. } => {}
             }
         }
     }
@@ -185,7 +189,7 @@ impl Turn<'_> {
         if core::mem::take(&mut self.member().is_new) {
             self.snapshots.ask();
         }
-        let config = self.ensemble().membership.in_force();
+        let config = self.membership().in_force();
         let (text, version) = (Bytes::from(config.to_string()), config.version());
         self.out.push(Action::ConfigNode(ConfigNode { text, version, time: self.now.wall }));
         self.session_ids.reach(self.log.logged());

@@ -11,6 +11,7 @@ use super::commit_log::Entry;
 use super::reaper::Reaper;
 use crate::action::SessionAnswer;
 use crate::auth::AuthInfo;
+use crate::config::quorum_config::QuorumConfig;
 use crate::error::OpError;
 use crate::ids::{SessionId, Zxid};
 use crate::input::{RequestBody, Touch};
@@ -49,6 +50,15 @@ pub(super) enum Asked {
     Closing,
     /// Its session is not there.
     NoSession,
+}
+
+/// What somebody wants.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// As it came.
+    Request(RequestBody),
+    /// Other members: what that would come to.
+    Reconfig(Result<Arc<QuorumConfig>, OpError>),
 }
 
 /// Prep and the table of sessions. It begins anew with every leadership: what an earlier one had outstanding means
@@ -100,14 +110,14 @@ impl Proposer {
         session: SessionId,
         xid: i32,
         auth: &AuthInfo,
-        body: RequestBody,
+        wish: Wish,
     ) -> Asked {
         let sessions = self.sessions_mut();
         if !sessions.touch_by_request(session, at.now.mono) {
             return if sessions.contains(session) { Asked::Closing } else { Asked::NoSession };
         }
         let at = at.proposal(session, xid, auth);
-        self.admit(&at, Owner::Here, body)
+        self.admit(&at, Owner::Here, wish)
     }
 
     /// A learner passes on what its client asks. Unlike a client of our own it gets an answer in any case.
@@ -117,36 +127,39 @@ impl Proposer {
         session: SessionId,
         xid: i32,
         auth: &AuthInfo,
-        body: RequestBody,
+        wish: Wish,
         owner: Owner,
     ) -> Asked {
         let lives = self.sessions_mut().touch_by_request(session, at.now.mono);
         let at = at.proposal(session, xid, auth);
-        match body {
-            RequestBody::Op(Request::Sync(_)) => Asked::Sync,
+        match wish {
+            Wish::Request(RequestBody::Op(Request::Sync(_))) => Asked::Sync,
             _ if !lives => Asked::Proposed(entry(self.prep.refuse(&at, OpError::SessionExpired))),
-            body => self.admit(&at, owner, body),
+            wish => self.admit(&at, owner, wish),
         }
     }
 
     /// A session that lives asks through `owner`. Who is not, or not any more, the session's server is refused: only a
     /// close is taken from anybody, as in Java, and a sync changes nothing.
-    fn admit(&mut self, at: &Proposal<'_>, owner: Owner, body: RequestBody) -> Asked {
-        if matches!(body, RequestBody::Op(Request::Sync(_))) {
+    fn admit(&mut self, at: &Proposal<'_>, owner: Owner, wish: Wish) -> Asked {
+        if matches!(wish, Wish::Request(RequestBody::Op(Request::Sync(_)))) {
             return Asked::Sync;
         }
         let sessions = Arc::make_mut(&mut self.sessions);
-        Asked::Proposed(entry(match body {
-            RequestBody::Op(Request::CloseSession) => {
+        Asked::Proposed(entry(match wish {
+            Wish::Request(RequestBody::Op(Request::CloseSession)) => {
                 assert!(
                     sessions.begin_close(at.session),
                     "invariant: a session that was touched can be closed"
                 );
                 self.prep.close_session(at)
             }
-            body => match (sessions.check(at.session, owner), body) {
-                (Err(error), _) | (Ok(()), RequestBody::Refused(error)) => self.prep.refuse(at, error),
-                (Ok(()), RequestBody::Op(request)) => self.prep.request(at, request),
+            wish => match (sessions.check(at.session, owner), wish) {
+                (Err(error), _) | (Ok(()), Wish::Request(RequestBody::Refused(error))) => {
+                    self.prep.refuse(at, error)
+                }
+                (Ok(()), Wish::Request(RequestBody::Op(request))) => self.prep.request(at, request),
+                (Ok(()), Wish::Reconfig(next)) => self.prep.reconfig(at, next),
             },
         }))
     }

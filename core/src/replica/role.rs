@@ -161,6 +161,12 @@ pub enum Leave {
     /// Leader: the epoch has no zxids left (quorum protocol B9).
     #[error("the epoch has no zxids left")]
     CounterUsedUp,
+    /// A reconfig gave this server another part, or the ensemble another leader.
+    #[error("a reconfig changes who leads, or what this server is")]
+    Reconfigured {
+        /// Who is to lead without an election, if anybody is.
+        leader: Option<Sid>,
+    },
     /// Learner: the leader cannot be reached.
     #[error("the leader cannot be reached")]
     Unreachable,
@@ -288,6 +294,28 @@ pub enum PeerFault {
     Reconfiguration {
         /// Its type.
         packet: &'static str,
+    },
+    /// A reconfig without a config, or a leader with none.
+    #[error("the config of {zxid} is none: {error}")]
+    NoConfig {
+        /// The reconfig, or the leader's first zxid.
+        zxid: Zxid,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A reconfig whose config is that of another.
+    #[error("the reconfig {zxid} holds the config of {found}")]
+    WrongConfig {
+        /// The reconfig.
+        zxid: Zxid,
+        /// The config's version.
+        found: Zxid,
+    },
+    /// A commit that activates what is no reconfig.
+    #[error("{zxid} is to be activated, and is no reconfig")]
+    NotReconfig {
+        /// The txn.
+        zxid: Zxid,
     },
     /// More than the bound between two steps of the handshake.
     #[error("{bytes} bytes of txns came before NEWLEADER, the limit is {limit}")]

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::commit_log::Window;
 use super::role::{ClientService, SyncKind};
+use crate::config::change::FewestVoters;
 use crate::election::ElectionSettings;
 use crate::election::links::LinkSettings;
 use crate::ids::Sid;
@@ -29,6 +30,8 @@ pub struct ReplicaConfig {
     pub reaper: ReaperSettings,
     /// `globalOutstandingLimit`: requests between the door and their reply.
     pub outstanding_max: u32,
+    /// Whether members may change while servers run.
+    pub reconfig: Reconfig,
     /// `None`: standalone.
     pub ensemble: Option<Ensemble>,
     /// A bug to plant.
@@ -37,11 +40,15 @@ pub struct ReplicaConfig {
 }
 
 impl ReplicaConfig {
-    /// The bug is planted in its elections, too.
-    #[cfg(feature = "museum")]
-    pub(super) fn with_planted_elections(mut self) -> Self {
-        let museum = self.museum;
-        self.ensemble.iter_mut().for_each(|ensemble| ensemble.election.museum = museum);
+    /// Elections know of reconfigs, and of planted bugs.
+    pub(super) fn with_elections_told(mut self) -> Self {
+        if let Some(ensemble) = &mut self.ensemble {
+            ensemble.election.reconfig = self.reconfig.is_enabled();
+            #[cfg(feature = "museum")]
+            {
+                ensemble.election.museum = self.museum;
+            }
+        }
         self
     }
 
@@ -53,10 +60,9 @@ impl ReplicaConfig {
         Duration::from_millis(u64::from(ticks) * u64::from(self.tick_ms))
     }
 
-    /// Requests that this server lets in. Those of all learners meet at the leader, so in an ensemble each has a share
+    /// Requests that this server lets in. Those of all learners meet at the leader, so each of so many voters has a share
     /// (semantics §15).
-    pub(super) fn requests_max(&self) -> u32 {
-        let voters = self.ensemble.as_ref().map_or(1, |e| e.membership.quorums().in_force().voters().len());
+    pub(super) fn requests_max(&self, voters: usize) -> u32 {
         let share = if voters > 2 { u32::try_from(voters - 1).unwrap_or(u32::MAX) } else { 1 };
         (self.outstanding_max / share).max(1)
     }
@@ -94,10 +100,29 @@ impl ReaperSettings {
     }
 }
 
+/// Whether members may change while servers run (`reconfigEnabled`). It is to be the same for all of an ensemble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconfig {
+    /// The members are those of the configuration; what other servers say of them is not heard.
+    Disabled,
+    /// They change by reconfig requests.
+    Enabled {
+        /// `standaloneEnabled`.
+        fewest: FewestVoters,
+    },
+}
+
+impl Reconfig {
+    /// Whether they may.
+    pub const fn is_enabled(self) -> bool {
+        matches!(self, Self::Enabled { .. })
+    }
+}
+
 /// What a member of an ensemble needs to know. Ticks are of [`ReplicaConfig::tick_ms`].
 #[derive(Clone, Debug)]
 pub struct Ensemble {
-    /// Who belongs to it. A server that is no voter of it observes, or follows without a vote.
+    /// Who belongs to it when the server starts. A server that is no voter of it observes, or follows without a vote.
     pub membership: Arc<Membership>,
     /// How patient elections are.
     pub election: ElectionSettings,

@@ -12,15 +12,17 @@ use alloc::vec::Vec;
 
 use super::commit_log::Entry;
 use super::outbox::Turn;
-use super::proposer::{Asked, Place, Proposer};
+use super::proposer::{Asked, Place, Proposer, Wish};
 use super::{Life, ReplicaConfig};
 use crate::action::{Action, CloseReason, Commit};
+use crate::error::OpError;
 use crate::event::Event;
 use crate::ids::{ConnId, SessionId, Zxid};
-use crate::input::{ClientRequest, Input, SessionAsk, Touch};
+use crate::input::{ClientRequest, Input, RequestBody, SessionAsk, Touch};
 use crate::session::{Owner, SessionInfo};
 use crate::time::{Mono, Now};
 use crate::tree::{ApplyMode, Tree};
+use crate::wire::request::Request;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -90,7 +92,13 @@ impl Standalone {
 
     fn on_request(&mut self, request: ClientRequest, turn: &mut Turn<'_>) {
         let ClientRequest { conn, session, xid, auth, body } = request;
-        match self.proposer.request(place(turn), session, xid, &auth, body) {
+        let wish = match body {
+            RequestBody::Op(Request::Reconfig(_)) if turn.config.reconfig.is_enabled() => {
+                Wish::Reconfig(Err(OpError::Unimplemented))
+            }
+            body => Wish::Request(body),
+        };
+        match self.proposer.request(place(turn), session, xid, &auth, wish) {
             Asked::Proposed(entry) => self.propose(entry, Some(conn), turn),
             Asked::Sync if turn.log.committed() == turn.log.logged() => {
                 turn.out.push(Action::Apply(Vec::from([Commit::Sync { conn }])));

@@ -57,6 +57,7 @@ fn config() -> ReplicaConfig {
         skip_acl: false,
         reaper: ReaperSettings::JAVAS,
         outstanding_max: 1000,
+        reconfig: Reconfig::Disabled,
         ensemble: Some(ensemble),
     }
 }

@@ -26,13 +26,14 @@ use zk_core::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use zk_core::input::{ClientRequest, Input, LinkEvent, RequestBody, SessionAsk, Touch};
 use zk_core::quorum::Membership;
 use zk_core::replica::{
-    ClientService, Ensemble, LogShare, Outbox, ReaperSettings, Replica, ReplicaConfig, RoleKind, SyncChoice,
-    SyncReads,
+    ClientService, Ensemble, LogShare, Outbox, ReaperSettings, Reconfig, Replica, ReplicaConfig, RoleKind,
+    SyncChoice, SyncReads,
 };
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::{Changes, Tree, TxnResult};
 use zk_core::wire::quorum::QuorumPacket;
 use zk_core::wire::request::Request;
+use zk_core::wire::txn::TxnBody;
 
 use check::Ledger;
 use disk::{Disk, Image};
@@ -49,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) held_max: usize,
     pub(crate) snap_count: u32,
     pub(crate) leader_serves: ClientService,
+    /// Anybody may change the members.
+    pub(crate) reconfig: Reconfig,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             held_max: 1 << 20,
             snap_count: 100_000,
             leader_serves: ClientService::Open,
+            reconfig: Reconfig::Disabled,
         }
     }
 }
@@ -70,6 +74,8 @@ pub(crate) struct Server {
     pub(crate) up: Option<Up>,
     pub(crate) disk: Disk,
     pub(crate) starts: u64,
+    /// As its files have it; `None` until somebody has written them.
+    pub(crate) membership: Option<Arc<Membership>>,
     /// The disk waits for a word.
     pub(crate) disk_held: bool,
     /// So does the tree.
@@ -105,7 +111,10 @@ pub(crate) enum Choice {
 }
 
 pub(crate) struct World {
+    /// As it began.
     pub(crate) config: Arc<QuorumConfig>,
+    /// As of the last reconfig that is committed.
+    pub(crate) ruling: Arc<QuorumConfig>,
     pub(crate) options: Options,
     pub(crate) servers: BTreeMap<Sid, Server>,
     /// Played by the text.
@@ -148,7 +157,8 @@ fn address(sid: Sid) -> HostPort {
 impl World {
     pub(crate) fn new(config: QuorumConfig, options: Options) -> Self {
         Self {
-            config: Arc::new(config),
+            config: Arc::new(config.clone()),
+            ruling: Arc::new(config),
             options,
             servers: BTreeMap::new(),
             puppets: BTreeSet::new(),
@@ -180,8 +190,9 @@ impl World {
 
     fn replica_config(&self, sid: Sid) -> ReplicaConfig {
         let options = &self.options;
+        let written = self.servers.get(&sid).and_then(|server| server.membership.clone());
         let ensemble = Ensemble {
-            membership: Arc::new(Membership::settled(self.config.clone())),
+            membership: written.unwrap_or_else(|| Arc::new(Membership::settled(self.config.clone()))),
             election: ElectionSettings {
                 #[cfg(feature = "museum")]
                 museum: planted(),
@@ -212,9 +223,10 @@ impl World {
             snap_count: options.snap_count,
             snap_size_limit: 0,
             digest: true,
-            skip_acl: false,
+            skip_acl: options.reconfig.is_enabled(),
             reaper: ReaperSettings::JAVAS,
             outstanding_max: 1000,
+            reconfig: options.reconfig,
             ensemble: Some(ensemble),
             #[cfg(feature = "museum")]
             museum: planted(),
@@ -223,7 +235,10 @@ impl World {
 
     /// A server that does not run yet, and its disk.
     pub(crate) fn place_disk(&mut self, sid: Sid, disk: Disk) {
-        self.servers.insert(sid, Server { up: None, disk, starts: 0, disk_held: false, apply_held: false });
+        self.servers.insert(
+            sid,
+            Server { up: None, disk, starts: 0, membership: None, disk_held: false, apply_held: false },
+        );
     }
 
     /// Starts a server from what its disk holds.
@@ -409,8 +424,8 @@ impl World {
             return;
         }
         let images = self.servers.iter().map(|(sid, server)| (*sid, &server.disk.image)).collect();
-        let membership = Membership::settled(self.config.clone());
-        let quorum = |sids: &BTreeSet<Sid>| membership.quorums().contains_quorum(|sid| sids.contains(&sid));
+        let ruling = Membership::settled(self.ruling.clone());
+        let quorum = |sids: &BTreeSet<Sid>| ruling.quorums().contains_quorum(|sid| sids.contains(&sid));
         self.ledger.is_durable(self.ledger.newest(3), &images, quorum);
     }
 
@@ -451,6 +466,13 @@ impl World {
         let new = self.ledger.applied(zxid, before, txn.to_bytes(), digest);
         if new {
             self.check_durability();
+            if let TxnBody::Reconfig { data, .. } = &txn.body {
+                let text = std::str::from_utf8(data.as_ref().unwrap()).unwrap();
+                self.ruling = Arc::new(QuorumConfig::parse(text).unwrap());
+                assert_eq!(self.ruling.version(), zxid, "a config is named by its reconfig");
+                // So a reconfig needs both.
+                self.check_durability();
+            }
         }
         if let Some(conn) = origin {
             if result == TxnResult::SessionCreated {
@@ -476,6 +498,11 @@ impl World {
             Action::Apply(commits) => self.up(sid).applying.push_back(Job::Commits(commits)),
             Action::Adopt(tree) => self.up(sid).applying.push_back(Job::Adopt(tree)),
             Action::ConfigNode(node) => self.up(sid).applying.push_back(Job::Config(node)),
+            Action::Membership(membership) => {
+                let said = show::membership(&membership);
+                self.servers.get_mut(&sid).unwrap().membership = Some(membership);
+                self.say(&format!("{sid}: {said}"));
+            }
             Action::Snapshot => {
                 let up = self.up(sid);
                 up.snapshot = Some(up.tree.view());

@@ -1,7 +1,12 @@
 //! The world in words.
 
+use std::fmt::Write as _;
+
+use zk_core::config::member::Role;
+use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::event::Event;
 use zk_core::ids::{ConnId, SessionId};
+use zk_core::quorum::Membership;
 use zk_core::replica::{ClientService, Standing};
 use zk_core::tree::TxnResult;
 use zk_core::wire::quorum::QuorumPacket;
@@ -25,6 +30,8 @@ pub(crate) fn event(event: &Event, name: impl Fn(SessionId) -> String) -> Option
         Event::Committed { .. }
         | Event::SnapshotStarted { .. }
         | Event::SnapshotDone { .. }
+        | Event::ConfigSeen { .. }
+        | Event::ConfigInForce { .. }
         | Event::ElectionDecided { .. } => return None,
         Event::SessionCreating { session, .. } => format!("{} is to begin", name(*session)),
         Event::SessionExpiring { session } => format!("{} expires", name(*session)),
@@ -82,6 +89,12 @@ fn show_packet(packet: &QuorumPacket, verbose: bool, name: impl Fn(SessionId) ->
         | QuorumPacket::Trunc { zxid }
         | QuorumPacket::Snap { zxid }
         | QuorumPacket::LeaderInfo { zxid, .. } => format!("{} {zxid}", packet.name()),
+        QuorumPacket::CommitAndActivate { zxid, leader } => {
+            format!("COMMITANDACTIVATE {zxid} leader {leader}")
+        }
+        QuorumPacket::InformAndActivate { zxid, leader, txn } => {
+            format!("INFORMANDACTIVATE {zxid} leader {leader} {}", show_txn(txn, name))
+        }
         QuorumPacket::Sync | QuorumPacket::UpToDate => packet.name().into(),
         other => format!("{other:?}"),
     })
@@ -99,6 +112,7 @@ fn body(body: &TxnBody) -> String {
         TxnBody::Error { err } => format!("error {err}"),
         TxnBody::Create(create) => format!("create {}", create.path),
         TxnBody::Delete { path } => format!("delete {path}"),
+        TxnBody::Reconfig { .. } => "reconfig".into(),
         TxnBody::SetData { path, version, .. } => format!("set {path} v{version}"),
         other => format!("{other:?}"),
     }
@@ -114,4 +128,19 @@ pub(crate) fn result(result: &TxnResult) -> String {
         TxnResult::Multi(results) => format!("{results:?}"),
         TxnResult::Failed { err } => format!("failed {err}"),
     }
+}
+
+/// Voters and observers of the config in force, and of the one that was seen last if that is another.
+pub(crate) fn membership(membership: &Membership) -> String {
+    let config = |config: &QuorumConfig| {
+        let of = |role| config.members().filter(move |m| m.role == role).map(|m| m.sid.to_string());
+        let voters: Vec<_> = of(Role::Participant).collect();
+        let observers: Vec<_> = of(Role::Observer).map(|sid| format!("({sid})")).collect();
+        format!("{} {}", config.version(), [voters, observers].concat().join(" "))
+    };
+    let mut said = format!("config {}", config(membership.in_force()));
+    if membership.quorums().last_seen().is_some() {
+        let _ = write!(said, ", seen {}", config(membership.last_seen()));
+    }
+    said
 }

@@ -18,7 +18,7 @@ use zk_core::front::{
 };
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
 use zk_core::input::{Input, Token};
-use zk_core::replica::{Outbox, ReaperSettings, Replica, ReplicaConfig};
+use zk_core::replica::{Outbox, ReaperSettings, Reconfig, Replica, ReplicaConfig};
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::Tree;
 use zk_core::watch::{SHARDS, WatchShard};
@@ -67,6 +67,7 @@ const REPLICA: ReplicaConfig = ReplicaConfig {
     skip_acl: false,
     reaper: ReaperSettings::JAVAS,
     outstanding_max: 1000,
+    reconfig: Reconfig::Disabled,
     ensemble: None,
 };
 

@@ -48,13 +48,13 @@ pub(super) enum Port {
 impl Peers {
     /// Lets one of the complaints about this server through now and then; `None` if nobody knows who it is.
     pub(super) fn complain(&self, about: About, sid: Option<Sid>, say: impl FnOnce(u64)) {
-        let member = sid.filter(|sid| self.config.members.member(*sid).is_some());
+        let member = sid.filter(|sid| self.members().member(*sid).is_some());
         self.complaints.about((about, member), say);
     }
 
     /// Somebody greets on the election port. What becomes of it is the core's business.
     pub(super) fn judge_greeting(&self, peer: &str, hello: &Hello) {
-        let (sid, list) = (hello.sid, &self.config.members);
+        let (sid, list) = (hello.sid, self.members());
         match list.member(sid) {
             _ if sid == self.config.me => self.complain(About::Twin, None, |more| {
                 warn!(peer, %sid, since_last_time = more, "another server has this server's myid: hung up");
@@ -79,7 +79,7 @@ impl Peers {
 
     /// A vote came with this list of servers.
     pub(super) fn judge_list(&self, peer: &str, sid: Option<Sid>, theirs: &QuorumConfig) {
-        let ours = &self.config.members;
+        let ours = &self.members();
         // The very same one is the rule.
         if !std::ptr::eq(theirs, &**ours)
             && theirs.version() == ours.version()
@@ -94,7 +94,7 @@ impl Peers {
 
     /// Somebody wants to be led, and says who it is.
     pub(super) fn judge_learner(&self, peer: &str, sid: Sid) {
-        if self.config.members.member(sid).is_none() {
+        if self.members().member(sid).is_none() {
             self.complain(About::Stranger(Port::Quorum), None, |more| {
                 warn!(peer, %sid, since_last_time = more, "no server line names this server: it may follow and has no vote");
             });

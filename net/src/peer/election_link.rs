@@ -136,7 +136,7 @@ impl Serving {
         // Whoever dials greets.
         let reader = sid.map_or_else(ElectionReader::accepted, |_| ElectionReader::dialled());
         // So that all who have the same list share it in memory.
-        let reader = reader.knowing(Some(Arc::clone(&shared.peers().config.members)));
+        let reader = reader.knowing(Some(shared.peers().members()));
         let peer = stream.peer_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
         if shared.peers().config.keep_alive == KeepAlive::On
             && let Err(error) = SockRef::from(&stream).set_keepalive(true)

@@ -23,11 +23,13 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 use zk_core::action::HangReason;
+use zk_core::address::HostPort;
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::election::links;
 use zk_core::ids::{LinkId, Sid};
 use zk_core::input::{Input, LinkEvent};
 use zk_core::peer::quorum_link::QuorumReader;
+use zk_core::quorum::Membership;
 use zk_core::tree::{TreeConfig, TreeView};
 use zk_core::wire::quorum::{QuorumPacket, Sender};
 
@@ -43,8 +45,8 @@ use quorum_link::{QuorumLink, Task};
 pub struct PeerConfig {
     /// This server.
     pub me: Sid,
-    /// Where everybody is.
-    pub members: Arc<QuorumConfig>,
+    /// Where everybody is, to begin with.
+    pub membership: Arc<Membership>,
     /// `quorumListenOnAllIPs`.
     pub listen_on: ListenOn,
     /// `electionPortBindRetry`.
@@ -98,6 +100,8 @@ const UNNAMED_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Peers {
     config: PeerConfig,
+    /// Who belongs to the ensemble by now.
+    membership: Mutex<Arc<Membership>>,
     runtime: Handle,
     tree: TreeConfig,
     election: Mutex<HashMap<links::LinkId, election_link::Commands>>,
@@ -122,7 +126,8 @@ pub(crate) struct ElectionPort(Vec<socket::Bound>);
 impl PeerConfig {
     /// Takes the election port. The error comes with the place.
     pub(crate) fn take_election_port(&self) -> Result<ElectionPort, (String, io::Error)> {
-        let own = self.members.member(self.me).into_iter().flat_map(|member| member.election_addresses());
+        let own = self.membership.in_force().member(self.me);
+        let own = own.into_iter().flat_map(|member| member.election_addresses());
         let places = ports::places(own, self.listen_on);
         ports::take("election", &places, self.bind_retry).map(ElectionPort)
     }
@@ -131,6 +136,7 @@ impl PeerConfig {
 impl Peers {
     pub(crate) fn new(config: PeerConfig, runtime: Handle, tree: TreeConfig) -> Self {
         Self {
+            membership: Mutex::new(Arc::clone(&config.membership)),
             config,
             runtime,
             tree,
@@ -144,6 +150,23 @@ impl Peers {
             complaints: Complaints::default(),
             missing: Mutex::default(),
         }
+    }
+
+    /// The config in force.
+    pub(crate) fn members(&self) -> Arc<QuorumConfig> {
+        Arc::clone(self.membership.lock().in_force())
+    }
+
+    /// Where a server leads: as the config in force has it, then as the one has it that was seen last.
+    fn quorum_addresses(&self, sid: Sid) -> Vec<HostPort> {
+        let membership = self.membership.lock();
+        let mut places = Vec::new();
+        for config in [membership.in_force(), membership.last_seen()] {
+            let new = config.member(sid).into_iter().flat_map(|member| member.quorum_addresses());
+            let new: Vec<_> = new.filter(|place| !places.contains(place)).collect();
+            places.extend(new);
+        }
+        places
     }
 
     fn next_number(&self) -> u64 {
@@ -199,6 +222,11 @@ impl Shared {
         self.peers.as_ref().expect("invariant: a server alone is in no ensemble")
     }
 
+    /// Who belongs to the ensemble from here on.
+    pub(crate) fn regroup(&self, membership: Arc<Membership>) {
+        *self.peers().membership.lock() = membership;
+    }
+
     /// Listens on the election port, for good.
     pub(crate) fn listen_for_votes(self: &Arc<Self>, port: ElectionPort) {
         let accepting = ports::accept_all(Arc::clone(self), port.0, "election", Self::accept_election);
@@ -208,8 +236,8 @@ impl Shared {
     /// Accepts connections on the quorum port from now on.
     pub(crate) fn listen_for_learners(self: &Arc<Self>) {
         let peers = self.peers();
-        let own = peers.config.members.member(peers.config.me).into_iter();
-        let own = own.flat_map(|member| member.quorum_addresses());
+        let members = peers.members();
+        let own = members.member(peers.config.me).into_iter().flat_map(|member| member.quorum_addresses());
         let places = ports::places(own, peers.config.listen_on);
         let task = peers.runtime.spawn(ports::lead(Arc::clone(self), places, Self::accept_quorum));
         if let Some(before) = peers.leading.lock().replace(task.abort_handle()) {
@@ -236,8 +264,7 @@ impl Shared {
     /// Opens a connection to a server's quorum port.
     pub(crate) fn dial_quorum(self: &Arc<Self>, sid: Sid, id: LinkId) {
         let peers = self.peers();
-        let hosts = peers.config.members.member(sid).into_iter().flat_map(|member| member.quorum_addresses());
-        let hosts: Vec<_> = hosts.collect();
+        let hosts = peers.quorum_addresses(sid);
         let shared = Arc::clone(self);
         // Held until the dial is noted: it may fail before that.
         let mut dials = peers.dials.lock();

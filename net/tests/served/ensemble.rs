@@ -144,7 +144,7 @@ pub fn member(dir: &Path, me: Sid, members: &Arc<QuorumConfig>) -> NodeConfig {
     });
     config.peers = Some(PeerConfig {
         me,
-        members: Arc::clone(members),
+        membership: Arc::new(Membership::settled(Arc::clone(members))),
         listen_on: ListenOn::OwnAddresses,
         bind_retry: BindRetry::Tries(1),
         dial_timeout: Duration::from_secs(5),

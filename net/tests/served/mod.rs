@@ -15,7 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use zk_core::disk::{Compression, DiskConfig};
 use zk_core::front::FrontConfig;
 use zk_core::ids::{SessionId, Sid, Zxid};
-use zk_core::replica::{ReaperSettings, ReplicaConfig};
+use zk_core::replica::{ReaperSettings, Reconfig, ReplicaConfig};
 use zk_core::tree::TreeConfig;
 use zk_core::wire::client::{
     ConnectRequest, ConnectResponse, CreateRequest, GetDataRequest, ReplyHeader, SetDataRequest, xid,
@@ -72,6 +72,7 @@ pub fn config(dir: &Path) -> NodeConfig {
             skip_acl: false,
             reaper: ReaperSettings::JAVAS,
             outstanding_max: 1000,
+            reconfig: Reconfig::Disabled,
             ensemble: None,
         },
         peers: None,

@@ -8,6 +8,7 @@ use zk_core::event::Event;
 use zk_core::front::{self, Connections, Intake};
 use zk_core::ids::{ConnId, SessionId};
 use zk_core::input::{AdminCommand, Input};
+use zk_core::quorum::Membership;
 use zk_core::replica::{ClientService, Standing};
 use zk_core::time::Mono;
 use zk_core::wire::txn::Txn;
@@ -93,6 +94,7 @@ impl Node {
             Action::Apply(commits) => self.promise_applied(&commits, cx)?,
             Action::Adopt(tree) => self.enqueue(Job::Adopt(tree), cx),
             Action::ConfigNode(node) => self.enqueue(Job::Config(node), cx),
+            Action::Membership(membership) => self.write_down(membership),
             Action::Snapshot => self.begin_snapshot(cx),
             Action::Reload { to } => {
                 self.server().reload = Some(to);
@@ -121,6 +123,13 @@ impl Node {
             Action::Fatal(reason) => return Err(Stop::Fatal(reason)),
         }
         Ok(())
+    }
+
+    /// The files beside the data: whole, old or new, as renaming leaves them.
+    fn write_down(&mut self, membership: Arc<Membership>) {
+        if let Some(ensemble) = &mut self.settings.replica.ensemble {
+            ensemble.membership = membership;
+        }
     }
 
     /// To the disk, behind everything ordered before.

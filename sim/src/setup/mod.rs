@@ -9,7 +9,7 @@ use std::time::Duration;
 use zk_core::disk::{Compression, DiskConfig};
 use zk_core::front::FrontConfig;
 use zk_core::ids::Sid;
-use zk_core::replica::{ReaperSettings, ReplicaConfig};
+use zk_core::replica::{ReaperSettings, Reconfig, ReplicaConfig};
 use zk_core::tree::{NodeTypes, TreeConfig};
 
 use crate::client::Client;
@@ -180,6 +180,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             skip_acl: false,
             reaper,
             outstanding_max,
+            reconfig: Reconfig::Disabled,
             ensemble: None,
             #[cfg(feature = "museum")]
             museum: cluster.plant,

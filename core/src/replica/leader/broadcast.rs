@@ -9,19 +9,24 @@
 //! *after* the need arose: answering a sync, and expiring sessions. (For a sync acknowledgements of a later proposal do as
 //! well.) A leader that was paused, or cut off, and does not know that it has been deposed, gets no such answer.
 
+mod reconfig;
+
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::Life;
 use super::super::commit_log::Entry;
 use super::super::learner::decode_forwarded;
 use super::super::outbox::Turn;
-use super::super::proposer::{Asked, Place, Proposer};
+use super::super::proposer::{Asked, Place, Proposer, Wish};
+use super::super::reconfig::config_in;
 use super::super::role::{Leave, PeerFault};
 use super::super::settings::{ReplicaConfig, SyncReads};
 use super::progress::{Learner, Learners, Stage, Stream};
 use crate::action::{Action, CloseReason, Commit, HangReason, SessionAnswer};
 use crate::auth::AuthInfo;
+use crate::config::quorum_config::QuorumConfig;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use crate::input::{ClientRequest, RequestBody, SessionAsk, Touch};
@@ -31,6 +36,7 @@ use crate::time::Mono;
 use crate::tree::{ApplyMode, Tree};
 use crate::wire::quorum::{ForwardedRequest, QuorumPacket};
 use crate::wire::request::Request;
+use reconfig::Resigned;
 
 /// Who waits for a sync.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +73,11 @@ pub(super) struct Broadcast {
     round: u64,
     /// The newest one that a quorum is known to have answered.
     confirmed: u64,
+    /// A reconfig that is proposed and not committed.
+    pending: Option<(Zxid, Arc<QuorumConfig>)>,
+    /// Reconfigs of this epoch, and whom each designated: learners that were told to serve later are told of them, too.
+    activated: Vec<(Zxid, Sid)>,
+    resigned: Option<Resigned>,
     /// The last two times that PINGs were due: what came in before the older one has been dealt with.
     heartbeats: [Mono; 2],
 }
@@ -89,6 +100,9 @@ impl Broadcast {
             syncs: VecDeque::new(),
             round: 0,
             confirmed: 0,
+            pending: None,
+            activated: Vec::new(),
+            resigned: None,
             heartbeats: [now; 2],
         }
     }
@@ -117,7 +131,11 @@ impl Broadcast {
 
     fn propose(&mut self, entry: Entry, origin: Option<ConnId>, turn: &mut Turn<'_>) {
         self.origins.extend(origin.map(|conn| (entry.zxid, conn)));
-        self.acks.push_back(Acks::new(turn.ensemble().membership.quorums().clone()));
+        if let Some(Ok(config)) = config_in(&entry.txn) {
+            turn.see_config(config.clone());
+            self.pending = Some((entry.zxid, config));
+        }
+        self.acks.push_back(Acks::new(turn.membership().quorums().clone()));
         turn.log.append(entry);
     }
 
@@ -191,9 +209,10 @@ impl Broadcast {
             ready = self.acks.iter().rposition(Acks::has_quorum).map_or(0, |last| last + 1);
         }
         let is_stalled = || learners.iter().any(|(_, learner)| learner.stage() == Stage::Syncing);
-        if ready == 0 || planted!(turn.config.museum, P23) && is_stalled() {
+        if ready == 0 || self.has_resigned() || planted!(turn.config.museum, P23) && is_stalled() {
             return;
         }
+        let reconfig = self.take_reconfig(&mut ready, turn);
         self.acks.drain(..ready);
         let committed = turn.log.committed();
         let upto = turn.log.range(committed, turn.log.logged()).nth(ready - 1).map(|entry| entry.zxid);
@@ -208,13 +227,19 @@ impl Broadcast {
         }
         turn.event(Event::Committed { zxid: upto });
         self.answer_syncs(learners, turn);
+        if reconfig == Some(turn.config.sid) {
+            // What was proposed behind it needed the quorums of both.
+            self.commit(learners, turn);
+        } else if let Some(designated) = reconfig {
+            self.resign(Some(designated), turn);
+        }
     }
 
     /// What is committed goes to everybody who lives by it.
     fn hand_over(&mut self, entries: Vec<Entry>, learners: &mut Learners, turn: &mut Turn<'_>) {
         for entry in &entries {
             self.proposer.committed(&entry.txn);
-            tell(entry, learners, turn);
+            tell(entry, self.activated(entry.zxid), learners, turn);
         }
         let origins = &mut self.origins;
         turn.apply(entries, ApplyMode::Live, |txn| {
@@ -227,16 +252,31 @@ impl Broadcast {
     }
 }
 
-/// COMMIT to the followers that are live, INFORM to the observers.
-fn tell(entry: &Entry, learners: &mut Learners, turn: &mut Turn<'_>) {
-    let zxid = entry.zxid;
+/// COMMIT to the followers that are live, INFORM to the observers. A reconfig designates a leader.
+fn tell(entry: &Entry, designated: Option<Sid>, learners: &mut Learners, turn: &mut Turn<'_>) {
+    let (zxid, txn) = (entry.zxid, &entry.bytes);
     for (link, learner) in learners.iter_mut() {
         if learner.tell_commit(zxid) {
-            turn.send(link, QuorumPacket::Commit { zxid });
+            turn.send(link, commit_of(zxid, designated));
         } else if learner.gets(Stream::Informs) {
-            learner.sent(entry.bytes.len());
-            turn.send(link, QuorumPacket::Inform { zxid, txn: entry.bytes.clone() });
+            learner.sent(txn.len());
+            let txn = txn.clone();
+            turn.send(
+                link,
+                match designated {
+                    None => QuorumPacket::Inform { zxid, txn },
+                    Some(leader) => QuorumPacket::InformAndActivate { zxid, leader, txn },
+                },
+            );
         }
+    }
+}
+
+/// How a follower is told of a commit.
+pub(super) const fn commit_of(zxid: Zxid, designated: Option<Sid>) -> QuorumPacket {
+    match designated {
+        None => QuorumPacket::Commit { zxid },
+        Some(leader) => QuorumPacket::CommitAndActivate { zxid, leader },
     }
 }
 
@@ -248,6 +288,10 @@ impl Broadcast {
         ask: SessionAsk,
         turn: &mut Turn<'_>,
     ) -> Result<(), Leave> {
+        if self.has_resigned() {
+            turn.close(conn, CloseReason::NotServing);
+            return Ok(());
+        }
         match ask {
             SessionAsk::New { timeout_ms } => {
                 let place = self.place(turn)?;
@@ -272,7 +316,13 @@ impl Broadcast {
         turn: &mut Turn<'_>,
     ) -> Result<(), Leave> {
         let ClientRequest { conn, session, xid, auth, body } = request;
-        match self.proposer.request(self.place(turn)?, session, xid, &auth, body) {
+        if self.has_resigned() {
+            turn.close(conn, CloseReason::NotServing);
+            return Ok(());
+        }
+        let place = self.place(turn)?;
+        let wish = self.wish(body, place.zxid, learners, turn);
+        match self.proposer.request(place, session, xid, &auth, wish) {
             Asked::Proposed(entry) => self.propose(entry, Some(conn), turn),
             Asked::Sync => self.sync(Waiter::Conn(conn), learners, turn),
             // Dropped without a reply (client protocol §14): the commit of its close closes the connection.
@@ -280,6 +330,16 @@ impl Broadcast {
             Asked::NoSession => turn.close(conn, CloseReason::SessionExpired),
         }
         Ok(())
+    }
+
+    /// What is asked, as prep takes it.
+    fn wish(&self, body: RequestBody, zxid: Zxid, learners: &Learners, turn: &Turn<'_>) -> Wish {
+        match body {
+            RequestBody::Op(Request::Reconfig(request)) => {
+                Wish::Reconfig(self.next_config(&request, zxid, learners, turn))
+            }
+            body => Wish::Request(body),
+        }
     }
 
     /// A learner's client asks. `Err` in the inner result: the learner broke the protocol.
@@ -294,7 +354,7 @@ impl Broadcast {
         let Some(body) = decode_forwarded(op, body) else {
             return Ok(Err(PeerFault::UnknownRequest { op }));
         };
-        if turn.life == Life::Draining {
+        if turn.life == Life::Draining || self.has_resigned() {
             // Who asked hears from the next leader's learners: this one finishes what it has begun, and goes.
             return Ok(Ok(()));
         }
@@ -308,7 +368,8 @@ impl Broadcast {
             return Ok(Ok(()));
         }
         let auth = AuthInfo { ids: auth.unwrap_or_default() };
-        match self.proposer.forwarded(place, session, cxid, &auth, body, owner) {
+        let wish = self.wish(body, place.zxid, learners, turn);
+        match self.proposer.forwarded(place, session, cxid, &auth, wish, owner) {
             Asked::Proposed(entry) => self.propose(entry, None, turn),
             Asked::Sync => self.sync(Waiter::Learner(link), learners, turn),
             Asked::Closing | Asked::NoSession => {
@@ -349,7 +410,10 @@ impl Broadcast {
     /// Answers the syncs whose time has come, in their order.
     fn answer_syncs(&mut self, learners: &mut Learners, turn: &mut Turn<'_>) {
         while let Some(&PendingSync { behind, round, who }) = self.syncs.front() {
-            if behind > turn.log.committed() || !self.is_confirmed(round, learners, turn) {
+            if self.has_resigned()
+                || behind > turn.log.committed()
+                || !self.is_confirmed(round, learners, turn)
+            {
                 break;
             }
             self.syncs.pop_front();
@@ -440,7 +504,7 @@ impl Broadcast {
     /// that was sent since, they make a quorum, and what this server's own clients sent has been dealt with. After a pause
     /// that is the time before it (bug museum P38).
     fn expire(&mut self, learners: &Learners, turn: &mut Turn<'_>) -> Result<(), Leave> {
-        if turn.life == Life::Draining {
+        if turn.life == Life::Draining || self.has_resigned() {
             return Ok(());
         }
         let live = || learners.iter().filter(|(_, learner)| learner.stage() == Stage::Live);
@@ -460,7 +524,7 @@ impl Broadcast {
 
     /// Takes away what is over of containers and TTL nodes.
     pub(super) fn reap(&mut self, turn: &mut Turn<'_>) -> Result<(), Leave> {
-        if turn.life == Life::Draining {
+        if turn.life == Life::Draining || self.has_resigned() {
             self.proposer.reap_later(turn.now.mono);
         }
         if turn.now.mono >= self.reaping_at()
@@ -491,9 +555,6 @@ impl Broadcast {
 /// Whether this leader and the voters of whom `with` is true are a quorum.
 pub(super) fn has_quorum(learners: &Learners, turn: &Turn<'_>, with: impl Fn(&Learner) -> bool) -> bool {
     let me = turn.config.sid;
-    let counts = |learner: &Learner| learner.voter().is_some() && with(learner);
-    turn.ensemble()
-        .membership
-        .quorums()
-        .contains_quorum(|sid| sid == me || learners.of(sid).is_some_and(counts))
+    let counts = |learner: &Learner| learner.follower().is_some() && with(learner);
+    turn.membership().quorums().contains_quorum(|sid| sid == me || learners.of(sid).is_some_and(counts))
 }

@@ -52,7 +52,7 @@ enum Stage {
 impl Discovery {
     pub(super) fn begin(turn: &mut Turn<'_>) -> Self {
         let (accepted, current) = (turn.epochs().accepted(), turn.epochs().current());
-        let mut arrived = Acks::new(turn.ensemble().membership.quorums().clone());
+        let mut arrived = Acks::new(turn.membership().quorums().clone());
         arrived.add(turn.config.sid);
         let until = turn.after_ticks(turn.ensemble().init_limit);
         let stage = Stage::Gathering { highest: accepted.max(turn.member().outdone_by), arrived };
@@ -95,9 +95,7 @@ impl Discovery {
             {
                 self.of_learners = accepted.max(self.of_learners);
             }
-            if who.votes {
-                arrived.add(who.sid);
-            }
+            who.follower().map(|sid| arrived.add(sid));
         }
     }
 
@@ -133,7 +131,7 @@ impl Discovery {
         if token < awaited {
             return false;
         }
-        let mut acks = Acks::new(turn.ensemble().membership.quorums().clone());
+        let mut acks = Acks::new(turn.membership().quorums().clone());
         acks.add(turn.config.sid);
         self.stage = Stage::Acknowledging { epoch, acks };
         self.until = turn.after_ticks(turn.ensemble().init_limit);
@@ -148,9 +146,7 @@ impl Discovery {
         if (current_epoch, zxid) > self.summary && !planted!(self.museum, P10) {
             return false;
         }
-        if who.votes {
-            acks.add(who.sid);
-        }
+        who.follower().map(|sid| acks.add(sid));
         true
     }
 

@@ -9,8 +9,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::super::outbox::Turn;
+use super::super::reconfig::keeps_leader;
 use super::super::role::{Leave, PeerFault};
-use super::broadcast::Broadcast;
+use super::broadcast::{Broadcast, commit_of};
 use super::progress::{Learner, Stage, Stream};
 use super::{Leading, State};
 use crate::ids::{LinkId, Zxid};
@@ -52,23 +53,23 @@ impl Leading {
         if planted!(turn.config.museum, P16) && learner.stage() == Stage::Syncing {
             return Err(Leave::Fault(PeerFault::WrongEpoch { epoch, found: zxid }));
         }
-        let (voter, seen) = (learner.voter(), learner.acked(zxid, turn.now.mono));
+        let (follower, seen) = (learner.follower(), learner.acked(zxid, turn.now.mono));
         if zxid > self.history_end(turn.log) && !seen {
             let sent = turn.log.logged();
             self.fault(link, PeerFault::AckUnseen { sent, found: zxid }, turn);
             return Ok(());
         }
-        if let (Some(sid), State::Broadcast(broadcast)) = (voter, &mut self.state) {
+        if let (Some(sid), State::Broadcast(broadcast)) = (follower, &mut self.state) {
             broadcast.on_ack(sid, zxid, &mut self.learners, turn);
         }
         Ok(())
     }
 
     fn on_new_leader_acked(&mut self, link: LinkId, turn: &mut Turn<'_>) -> Result<(), Leave> {
-        let voter = self.learners.get(link).and_then(Learner::voter);
+        let follower = self.learners.get(link).and_then(Learner::follower);
         match &mut self.state {
             State::Synchronization(sync) => {
-                if let Some(sid) = voter {
+                if let Some(sid) = follower {
                     sync.acks.add(sid);
                 }
                 self.commit_history_if_quorum(turn)
@@ -107,8 +108,14 @@ impl Leading {
         if !turn.log.tree_has(end) {
             return Ok(());
         }
+        // What was left half-way is brought to its end with the history.
+        let config = turn.membership().last_seen().clone();
+        let before = turn.put_in_force(config);
         turn.establish(epoch, end);
         let mut broadcast = Box::new(Broadcast::begin(epoch, turn));
+        if !keeps_leader(&before, turn.membership(), self.me) {
+            broadcast.resign(None, turn);
+        }
         let closed = broadcast.close_lost(turn);
         self.state = State::Broadcast(broadcast);
         self.tick = 0;
@@ -135,7 +142,11 @@ impl Leading {
         let mut zxid = told.max(Zxid::new(committed.epoch(), 0));
         while zxid < committed {
             zxid = zxid.next().expect("invariant: it is below another of its epoch");
-            turn.send(link, QuorumPacket::Commit { zxid });
+            let activated = match &self.state {
+                State::Broadcast(broadcast) => broadcast.activated(zxid),
+                _ => None,
+            };
+            turn.send(link, commit_of(zxid, activated));
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::disk::epochs::EpochKind;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId, Sid, Zxid};
 use crate::input::{Input, LinkEvent, QueryId, Token};
-use crate::quorum::{self, Acks};
+use crate::quorum::{self, Acks, Quorums};
 use crate::session::SessionInfo;
 use crate::time::Mono;
 use crate::wire::quorum::{LearnerInfo, QuorumPacket};
@@ -114,7 +114,7 @@ impl Leading {
             _ => {}
         }
         self.flush(turn);
-        Ok(())
+        self.step_down(turn)
     }
 
     /// Sends what the step has proposed.
@@ -127,9 +127,25 @@ impl Leading {
         }
     }
 
+    fn has_resigned(&self) -> bool {
+        matches!(&self.state, State::Broadcast(broadcast) if broadcast.has_resigned())
+    }
+
+    /// A leader that a reconfig has put aside stays until those who have to hear of it have gone.
+    fn step_down(&self, turn: &Turn<'_>) -> Result<(), Leave> {
+        match &self.state {
+            State::Broadcast(broadcast) => broadcast.step_down(&self.learners, turn),
+            State::Discovery(_) | State::Synchronization(_) => Ok(()),
+        }
+    }
+
     fn on_link(&mut self, link: LinkId, event: LinkEvent, turn: &mut Turn<'_>) -> Result<(), Leave> {
         let counts_until = self.tick + u64::from(turn.ensemble().sync_limit);
         if let (LinkEvent::Up, LinkId::Accepted(_)) = (&event, link) {
+            if self.has_resigned() {
+                turn.hang(link, HangReason::RoleLost);
+                return Ok(());
+            }
             let first = counts_until + u64::from(turn.ensemble().init_limit);
             self.learners.arrive(link, Learner::new(turn.now.mono, first));
             return Ok(());
@@ -198,7 +214,7 @@ impl Leading {
         info: Option<LearnerInfo>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Leave> {
-        let membership = &turn.ensemble().membership;
+        let membership = turn.membership();
         let too_new = |version| version > membership.in_force().version();
         let refused = match &info {
             Some(info) if !info.has_discovery() => Some(HangReason::TooOld),
@@ -216,8 +232,7 @@ impl Leading {
             self.fault(link, PeerFault::WrongEpoch { epoch: 0, found: zxid }, turn);
             return Ok(());
         };
-        let votes = stream == Stream::Proposals && membership.quorums().is_voter(info.sid);
-        let who = Who { sid: info.sid, stream, votes };
+        let who = Who { sid: info.sid, stream };
         let belongs = membership.standing(info.sid) != quorum::Standing::Stranger;
         if belongs && self.epoch_that_stands().is_some_and(|epoch| epoch < accepted) {
             turn.member().outdone_by = accepted;
@@ -240,7 +255,7 @@ impl Leading {
 
     /// As in Java, servers that no config names may follow and observe; in Java as many as like to.
     fn has_room_for(&self, sid: Sid, turn: &Turn<'_>) -> bool {
-        let membership = &turn.ensemble().membership;
+        let membership = turn.membership();
         let unknown = |sid: Sid| membership.standing(sid) == quorum::Standing::Stranger;
         let strangers = || self.learners.sids().filter(|sid| unknown(*sid)).count();
         !unknown(sid) || self.learners.of(sid).is_some() || strangers() < STRANGERS_MAX
@@ -283,7 +298,8 @@ impl Leading {
         discovery.propose_if_quorum(turn);
         let Some(epoch) = discovery.agreed() else { return };
         let own = turn.set_epoch(EpochKind::Current, epoch);
-        let acks = Acks::new(turn.ensemble().membership.quorums().clone());
+        turn.number_config(epoch);
+        let acks = Acks::new(turn.membership().quorums().clone());
         let until = turn.after_ticks(turn.ensemble().init_limit);
         self.state = State::Synchronization(Synchronization { epoch, acks, own, until, applying: None });
         self.beat_at = turn.now.mono + turn.ticks(1) / 2;
@@ -340,6 +356,7 @@ impl Leading {
         }
         self.beat_at = now + turn.ticks(1) / 2;
         let zxid = turn.log.last_of(self.epoch());
+        let resigned = self.has_resigned();
         let State::Broadcast(broadcast) = &mut self.state else {
             // Learners that wait for UPTODATE hear that the leader lives.
             for (link, learner) in self.learners.iter_mut() {
@@ -353,7 +370,7 @@ impl Leading {
         if !self.half {
             self.tick += 1;
             let tick = self.tick;
-            if !has_quorum(&self.learners, turn, |learner| learner.counts_at(tick)) {
+            if !resigned && !has_quorum(&self.learners, turn, |learner| learner.counts_at(tick)) {
                 return Err(Leave::LostQuorum);
             }
         }
@@ -468,13 +485,13 @@ impl Leading {
     }
 
     /// Everybody who follows or observes, by link.
-    pub(super) fn followers(&self) -> Vec<LearnerStanding> {
+    pub(super) fn followers(&self, quorums: &Quorums) -> Vec<LearnerStanding> {
         let known = self.learners.iter().filter_map(|(_, learner)| {
             let who = learner.who()?;
-            let kind = match (who.stream, who.votes) {
-                (Stream::Informs, _) => LearnerRole::Observer,
-                (Stream::Proposals, true) => LearnerRole::Voter,
-                (Stream::Proposals, false) => LearnerRole::NonVotingFollower,
+            let kind = match who.stream {
+                Stream::Informs => LearnerRole::Observer,
+                Stream::Proposals if quorums.is_voter(who.sid) => LearnerRole::Voter,
+                Stream::Proposals => LearnerRole::NonVotingFollower,
             };
             let synced = learner.stage() == Stage::Live && learner.counts_at(self.tick);
             let syncs_by = learner.syncs_by();

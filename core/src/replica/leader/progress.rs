@@ -18,8 +18,13 @@ use crate::time::Mono;
 pub(super) struct Who {
     pub(super) sid: Sid,
     pub(super) stream: Stream,
-    /// A follower that the config knows as a voter. Whoever else listens counts for nothing.
-    pub(super) votes: bool,
+}
+
+impl Who {
+    /// Its sid, if its word may count: whether it does is for the configs to say, which change.
+    pub(super) fn follower(self) -> Option<Sid> {
+        (self.stream == Stream::Proposals).then_some(self.sid)
+    }
 }
 
 /// What a learner is sent.
@@ -114,9 +119,9 @@ impl Learner {
         self.stage
     }
 
-    /// Its sid, if it is one whose word counts.
-    pub(super) fn voter(&self) -> Option<Sid> {
-        self.who.filter(|who| who.votes).map(|who| who.sid)
+    /// See [`Who::follower`].
+    pub(super) fn follower(&self) -> Option<Sid> {
+        self.who.and_then(Who::follower)
     }
 
     /// How it is being brought up to date; `None` before and after.

@@ -6,7 +6,6 @@
 //! read first does the learner wait, and is then sent what has come about meanwhile, too.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::super::commit_log::CommitLog;
@@ -211,7 +210,7 @@ impl Leading {
 }
 
 fn send_new_leader(link: LinkId, epoch: u32, turn: &mut Turn<'_>) {
-    let config = Bytes::from(turn.ensemble().membership.last_seen().to_string());
+    let config = turn.membership().last_seen().text().clone();
     let packet = QuorumPacket::NewLeader { zxid: Zxid::new(epoch, 0), config: Some(config) };
     turn.send(link, packet);
 }

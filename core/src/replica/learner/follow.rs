@@ -6,14 +6,18 @@
 //! client      ─► REQUEST ─► … ─► COMMIT of the txn with its session and cxid ─► its reply
 //! ```
 
+use alloc::sync::Arc;
+
 use super::super::commit_log::Entry;
 use super::super::outbox::Turn;
+use super::super::reconfig::config_in;
 use super::super::role::{Leave, PeerFault, SyncKind};
 use super::requests::Requests;
-use super::{LearnerKind, unexpected};
+use super::{LearnerKind, changes_part, unexpected};
 use crate::action::{Action, Commit, SessionAnswer};
+use crate::config::quorum_config::QuorumConfig;
 use crate::event::Event;
-use crate::ids::{ConnId, LinkId, SessionId, Zxid};
+use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use crate::input::{ClientRequest, SessionAsk, Touch};
 use crate::tree::ApplyMode;
 use crate::wire::quorum::QuorumPacket;
@@ -30,6 +34,23 @@ pub(super) struct Serving {
     requests: Requests,
 }
 
+/// A reconfig is committed, and comes into force. `leaders`: who leads, and who is to.
+fn activate(
+    zxid: Zxid,
+    config: Option<Result<Arc<QuorumConfig>, PeerFault>>,
+    leaders: (Sid, Sid),
+    kind: LearnerKind,
+    turn: &mut Turn<'_>,
+) -> Result<(), Leave> {
+    let config = config.unwrap_or(Err(PeerFault::NotReconfig { zxid })).map_err(Leave::Fault)?;
+    let before = turn.put_in_force(config);
+    let (leader, designated) = leaders;
+    if changes_part(&before, designated, leader, kind, turn) {
+        return Err(Leave::Reconfigured { leader: Some(designated) });
+    }
+    Ok(())
+}
+
 impl Serving {
     pub(super) fn begin(epoch: u32, sync: SyncKind, end: Zxid) -> Self {
         Self { epoch, sync, began: end, acked: end, requests: Requests::default() }
@@ -37,6 +58,7 @@ impl Serving {
 
     pub(super) fn on_packet(
         &mut self,
+        leader: Sid,
         link: LinkId,
         kind: LearnerKind,
         packet: QuorumPacket,
@@ -60,8 +82,23 @@ impl Serving {
             QuorumPacket::Sync => self.on_sync(turn),
             QuorumPacket::Revalidated { session, valid } => self.on_revalidated(session, valid, turn),
             QuorumPacket::Unknown { .. } => Ok(()),
-            QuorumPacket::CommitAndActivate { .. } | QuorumPacket::InformAndActivate { .. } => {
+            QuorumPacket::CommitAndActivate { .. } | QuorumPacket::InformAndActivate { .. }
+                if !turn.config.reconfig.is_enabled() =>
+            {
                 Err(Leave::Fault(PeerFault::Reconfiguration { packet: packet.name() }))
+            }
+            QuorumPacket::CommitAndActivate { zxid, leader: designated } => {
+                let config = turn.log.first_uncommitted().and_then(|entry| config_in(&entry.txn));
+                self.on_commit(zxid, turn)?;
+                activate(zxid, config, (leader, designated), kind, turn)
+            }
+            QuorumPacket::InformAndActivate { zxid, leader: designated, txn }
+                if kind == LearnerKind::Observer =>
+            {
+                let entry = turn.read_txn(zxid, txn)?;
+                let config = config_in(&entry.txn);
+                self.on_inform(entry, turn)?;
+                activate(zxid, config, (leader, designated), kind, turn)
             }
             packet => Err(unexpected(&packet, "behind UPTODATE")),
         }
@@ -76,6 +113,7 @@ impl Serving {
         if !found.may_follow(last) {
             return Err(Leave::Fault(PeerFault::Hole { last, found }));
         }
+        turn.see_txn(&entry.txn)?;
         turn.log.append(entry);
         Ok(())
     }

@@ -81,8 +81,7 @@ impl Handshake {
     /// Says who this server is.
     pub(super) fn begin(kind: LearnerKind, link: LinkId, turn: &mut Turn<'_>) -> Self {
         let zxid = Zxid::new(turn.epochs().accepted(), 0);
-        let learner =
-            Some(LearnerInfo::new(turn.config.sid, turn.ensemble().membership.in_force().version()));
+        let learner = Some(LearnerInfo::new(turn.config.sid, turn.membership().in_force().version()));
         let packet = match kind {
             LearnerKind::Follower => QuorumPacket::FollowerInfo { zxid, learner },
             LearnerKind::Observer => QuorumPacket::ObserverInfo { zxid, learner },

@@ -15,11 +15,14 @@ mod requests;
 mod sync;
 
 use super::outbox::Turn;
+use super::reconfig::keeps_leader;
 use super::role::{ClientService, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind};
 use super::settings::ReplicaConfig;
 use crate::action::{CloseReason, HangReason};
+use crate::config::quorum_config::QuorumConfig;
 use crate::ids::{ConnId, LinkId, Sid, Zxid};
 use crate::input::{Input, LinkEvent};
+use crate::quorum;
 use crate::time::Mono;
 use crate::wire::quorum::QuorumPacket;
 use follow::Serving;
@@ -134,7 +137,7 @@ impl Learning {
                 self.take_history(turn)?;
             }
             Stage::Taking(taking) => {
-                if let Some(serving) = taking.on_packet(self.link, self.kind, packet, turn)? {
+                if let Some(serving) = taking.on_packet(self.leader, self.link, self.kind, packet, turn)? {
                     #[cfg(feature = "museum")]
                     for request in core::mem::take(&mut turn.member().plants.unanswered) {
                         turn.send(self.link, QuorumPacket::Request(request));
@@ -143,7 +146,7 @@ impl Learning {
                     turn.stand(self.standing());
                 }
             }
-            Stage::Serving(serving) => serving.on_packet(self.link, self.kind, packet, turn)?,
+            Stage::Serving(serving) => serving.on_packet(self.leader, self.link, self.kind, packet, turn)?,
         }
         Ok(())
     }
@@ -282,6 +285,23 @@ impl Learning {
 
 fn refuse(conn: ConnId, turn: &mut Turn<'_>) {
     turn.close(conn, CloseReason::NotServing);
+}
+
+/// Whether a config that came into force instead of `before` ends this role: another leads, or the leader is elsewhere, or this
+/// server is to be sent another stream.
+fn changes_part(
+    before: &QuorumConfig,
+    designated: Sid,
+    leader: Sid,
+    kind: LearnerKind,
+    turn: &Turn<'_>,
+) -> bool {
+    let part = match turn.own_standing() {
+        // Whoever belongs to nothing follows, without a vote.
+        quorum::Standing::Voter | quorum::Standing::Stranger => LearnerKind::Follower,
+        quorum::Standing::Observer => LearnerKind::Observer,
+    };
+    part != kind || designated != leader || !keeps_leader(before, turn.membership(), leader)
 }
 
 /// A packet that has no place where the conversation stands.

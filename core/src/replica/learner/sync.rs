@@ -12,19 +12,23 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use super::super::commit_log::Entry;
 use super::super::outbox::Turn;
+use super::super::reconfig::parse;
 use super::super::role::{Leave, PeerFault, SyncKind};
 use super::follow::Serving;
-use super::{LearnerKind, unexpected};
+use super::{LearnerKind, changes_part, unexpected};
 use crate::action::{Action, DiskCommand};
+use crate::config::quorum_config::QuorumConfig;
 use crate::disk::epochs::EpochKind;
 use crate::disk::recovery::Recovered;
 use crate::error::DiskFault;
 use crate::event::Event;
-use crate::ids::{LinkId, Zxid};
+use crate::ids::{LinkId, Sid, Zxid};
 use crate::input::Token;
 use crate::tree::{ApplyMode, Changes, Tree};
 use crate::wire::quorum::QuorumPacket;
@@ -40,9 +44,12 @@ pub(super) struct Syncing {
     proposed: VecDeque<Entry>,
     /// Bytes held back here.
     held: usize,
-    /// NEWLEADER has come.
-    concluded: bool,
+    /// NEWLEADER has come, with the config that its leader saw last.
+    concluded: Option<Config>,
 }
+
+/// The config of a leader; none of one that says none.
+type Config = Option<Arc<QuorumConfig>>;
 
 /// What the leader's history continues.
 #[derive(Clone, Debug)]
@@ -64,7 +71,7 @@ enum Base {
 impl Syncing {
     pub(super) const fn new(epoch: u32) -> Self {
         let proposed = VecDeque::new();
-        Self { epoch, base: Base::Unknown, last: None, proposed, held: 0, concluded: false }
+        Self { epoch, base: Base::Unknown, last: None, proposed, held: 0, concluded: None }
     }
 
     pub(super) const fn kind(&self) -> Option<SyncKind> {
@@ -96,12 +103,15 @@ impl Syncing {
                 self.on_proposal(entry, turn)
             }
             QuorumPacket::Commit { zxid } => self.on_commit(zxid, turn),
-            QuorumPacket::Inform { zxid, txn } => {
-                let entry = turn.read_txn(zxid, txn)?;
-                self.on_proposal(entry, turn)?;
+            // What is activated here is so with NEWLEADER's config, at the latest.
+            QuorumPacket::CommitAndActivate { zxid, .. } if turn.config.reconfig.is_enabled() => {
                 self.on_commit(zxid, turn)
             }
-            QuorumPacket::NewLeader { zxid, .. } => self.on_new_leader(zxid),
+            QuorumPacket::InformAndActivate { zxid, txn, .. } if turn.config.reconfig.is_enabled() => {
+                self.on_inform(zxid, txn, turn)
+            }
+            QuorumPacket::Inform { zxid, txn } => self.on_inform(zxid, txn, turn),
+            QuorumPacket::NewLeader { zxid, config } => self.on_new_leader(zxid, config, turn),
             // Java's learners do not answer in a sync, and its leaders do not expect it.
             QuorumPacket::Ping { .. } | QuorumPacket::Unknown { .. } => Ok(()),
             QuorumPacket::CommitAndActivate { .. } | QuorumPacket::InformAndActivate { .. } => {
@@ -206,7 +216,13 @@ impl Syncing {
         waiting.into_iter().try_for_each(|packet| self.on_packet(packet, turn))
     }
 
-    fn on_proposal(&mut self, entry: Entry, turn: &Turn<'_>) -> Result<(), Leave> {
+    fn on_inform(&mut self, zxid: Zxid, txn: Bytes, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        let entry = turn.read_txn(zxid, txn)?;
+        self.on_proposal(entry, turn)?;
+        self.on_commit(zxid, turn)
+    }
+
+    fn on_proposal(&mut self, entry: Entry, turn: &mut Turn<'_>) -> Result<(), Leave> {
         let found = entry.zxid;
         let follows = match (&self.base, self.last) {
             (Base::Log(_), Some(last)) => found.may_follow(last),
@@ -224,6 +240,7 @@ impl Syncing {
             let last = self.last.unwrap_or_else(|| turn.log.logged());
             return Err(Leave::Fault(PeerFault::Hole { last, found }));
         }
+        turn.see_txn(&entry.txn)?;
         self.last = Some(found);
         self.held += entry.bytes.len();
         self.proposed.push_back(entry);
@@ -246,7 +263,7 @@ impl Syncing {
         Ok(())
     }
 
-    fn on_new_leader(&mut self, zxid: Zxid) -> Result<(), Leave> {
+    fn on_new_leader(&mut self, zxid: Zxid, config: Option<Bytes>, turn: &Turn<'_>) -> Result<(), Leave> {
         if zxid != Zxid::new(self.epoch, 0) {
             return Err(Leave::Fault(PeerFault::WrongEpoch { epoch: self.epoch, found: zxid }));
         }
@@ -254,7 +271,9 @@ impl Syncing {
             let packet = QuorumPacket::NewLeader { zxid, config: None };
             return Err(unexpected(&packet, "before DIFF, TRUNC or SNAP"));
         }
-        self.concluded = true;
+        let text = config.filter(|text| turn.config.reconfig.is_enabled() && !text.is_empty());
+        let config = text.map(|text| parse(&text)).transpose();
+        self.concluded = Some(config.map_err(|error| Leave::Fault(PeerFault::NoConfig { zxid, error }))?);
         Ok(())
     }
 
@@ -264,14 +283,13 @@ impl Syncing {
         link: LinkId,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Taking>, Leave> {
-        if !self.concluded {
-            return Ok(None);
-        }
+        let Some(config) = self.concluded.take() else { return Ok(None) };
         let kind = self.kind().expect("invariant: NEWLEADER comes behind DIFF, TRUNC or SNAP");
         if let Base::Tree(tree) = core::mem::replace(&mut self.base, Base::Unknown) {
             turn.keeps_committed(tree.last_zxid())?;
             install(tree, turn);
         }
+        config.iter().for_each(|config| turn.see_config(config.clone()));
         turn.flush();
         let barrier = if turn.epochs().current() == self.epoch {
             turn.log.last_token()
@@ -282,6 +300,7 @@ impl Syncing {
             epoch: self.epoch,
             kind,
             end: turn.log.logged(),
+            config,
             barrier: Some(barrier),
             proposed: core::mem::take(&mut self.proposed),
             waiting: VecDeque::new(),
@@ -310,6 +329,7 @@ pub(super) struct Taking {
     kind: SyncKind,
     /// Where the history ends that is being taken over.
     end: Zxid,
+    config: Config,
     /// What has to be durable before NEWLEADER is acknowledged; `None` once it is.
     barrier: Option<Token>,
     /// Came before NEWLEADER without a commit: to be logged and acknowledged behind UPTODATE.
@@ -351,41 +371,62 @@ impl Taking {
     /// Some: UPTODATE came.
     pub(super) fn on_packet(
         &mut self,
+        leader: Sid,
         link: LinkId,
         kind: LearnerKind,
         packet: QuorumPacket,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Serving>, Leave> {
         match packet {
-            QuorumPacket::UpToDate if self.is_acked() => self.up_to_date(link, kind, turn).map(Some),
+            QuorumPacket::UpToDate if self.is_acked() => self.up_to_date(leader, link, kind, turn).map(Some),
             QuorumPacket::Proposal { zxid, txn } if planted!(turn.config.museum, P16) => {
                 core::mem::take(&mut self.proposed).into_iter().for_each(|entry| turn.log.append(entry));
                 let entry = turn.read_txn(zxid, txn)?;
                 turn.log.append(entry);
                 Ok(None)
             }
-            QuorumPacket::Proposal { .. } | QuorumPacket::Commit { .. } | QuorumPacket::Inform { .. } => {
+            QuorumPacket::CommitAndActivate { .. } | QuorumPacket::InformAndActivate { .. }
+                if !turn.config.reconfig.is_enabled() =>
+            {
+                Err(Leave::Fault(PeerFault::Reconfiguration { packet: packet.name() }))
+            }
+            QuorumPacket::Proposal { .. }
+            | QuorumPacket::Commit { .. }
+            | QuorumPacket::Inform { .. }
+            | QuorumPacket::CommitAndActivate { .. }
+            | QuorumPacket::InformAndActivate { .. } => {
                 self.held += packet.weight();
                 self.waiting.push_back(packet);
                 within(self.held, turn)?;
                 Ok(None)
             }
             QuorumPacket::Ping { .. } | QuorumPacket::Unknown { .. } => Ok(None),
-            QuorumPacket::CommitAndActivate { .. } | QuorumPacket::InformAndActivate { .. } => {
-                Err(Leave::Fault(PeerFault::Reconfiguration { packet: packet.name() }))
-            }
             packet => Err(unexpected(&packet, "between NEWLEADER and UPTODATE")),
         }
     }
 
     /// A quorum holds the history: it is committed.
-    fn up_to_date(&mut self, link: LinkId, kind: LearnerKind, turn: &mut Turn<'_>) -> Result<Serving, Leave> {
+    fn up_to_date(
+        &mut self,
+        leader: Sid,
+        link: LinkId,
+        kind: LearnerKind,
+        turn: &mut Turn<'_>,
+    ) -> Result<Serving, Leave> {
         turn.send(link, QuorumPacket::Ack { zxid: Zxid::new(self.epoch, 0) });
         #[cfg(feature = "museum")]
         let began = turn.log.committed();
         let entries = turn.log.commit(self.end);
         turn.apply(entries, ApplyMode::Replay, |_| None);
+        // A leader that has proposed a reconfig says so to who comes, too; it is committed when its commit comes.
+        let committed = |config: &Arc<QuorumConfig>| {
+            config.version() <= self.end || config.version() == Zxid::new(self.epoch, 0)
+        };
+        let before = self.config.take().filter(committed).map(|config| turn.put_in_force(config));
         turn.establish(self.epoch, self.end);
+        if before.is_some_and(|before| changes_part(&before, leader, leader, kind, turn)) {
+            return Err(Leave::Reconfigured { leader: None });
+        }
         #[cfg(feature = "museum")]
         if planted!(turn.config.museum, P18) {
             turn.log.leave_out(began, self.end);
@@ -397,7 +438,7 @@ impl Taking {
             serving.on_proposal(entry, turn)?;
         }
         for packet in core::mem::take(&mut self.waiting) {
-            serving.on_packet(link, kind, packet, turn)?;
+            serving.on_packet(leader, link, kind, packet, turn)?;
         }
         Ok(serving)
     }
