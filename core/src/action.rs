@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::disk::epochs::EpochKind;
 use crate::election::links;
+use crate::error::OpError;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use crate::input::{QueryId, Token};
@@ -114,6 +115,11 @@ pub enum Action {
     Role(Standing),
     /// Another server has taken this session over: close the connection that serves it here, if there is one.
     SessionMoved {
+        /// The session.
+        session: SessionId,
+    },
+    /// A session that only this server knew has expired: close the connection that serves it, if there is one.
+    SessionExpired {
         /// The session.
         session: SessionId,
     },
@@ -243,6 +249,18 @@ pub enum Commit {
         /// The connection that asked.
         conn: ConnId,
     },
+    /// The oldest request of this connection is refused, without a place in the order.
+    Refused {
+        /// The connection that asked.
+        conn: ConnId,
+        /// With what.
+        error: OpError,
+    },
+    /// A session that only this server knew is closed, as this connection asked.
+    Closed {
+        /// The connection that asked.
+        conn: ConnId,
+    },
 }
 
 /// The verdict on a re-attach.
@@ -254,9 +272,25 @@ pub enum SessionAnswer {
         session: SessionId,
         /// Negotiated timeout, ms.
         timeout_ms: i32,
+        /// Who knows it.
+        scope: SessionScope,
     },
     /// Unknown, expired or closing: the invalid-session response, then close.
     Invalid,
+}
+
+/// Who knows a session, and what that means for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionScope {
+    /// The ensemble.
+    #[default]
+    Global,
+    /// This server, until it makes an ephemeral.
+    Upgradable,
+    /// This server: ephemerals are refused.
+    Local,
+    /// This server, which has no leader: everything but reads is refused.
+    ReadOnly,
 }
 
 /// Why a connection is closed by the server.

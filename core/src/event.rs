@@ -27,6 +27,23 @@ pub enum Event {
         /// The node.
         path: Text,
     },
+    /// A session begins that only this server knows.
+    LocalSessionBegun {
+        /// The session.
+        session: SessionId,
+        /// ms.
+        timeout_ms: i32,
+    },
+    /// A session that only this server knows becomes one of the ensemble: its createSession is on its way.
+    LocalSessionUpgraded {
+        /// The session.
+        session: SessionId,
+    },
+    /// A session that only this server knew showed no life for its timeout, and is gone.
+    LocalSessionExpired {
+        /// The session.
+        session: SessionId,
+    },
     /// The log is rolled and a snapshot begun.
     SnapshotStarted {
         /// Last zxid logged.

@@ -35,6 +35,8 @@ pub enum Input {
         conn: ConnId,
         /// What it asks for.
         ask: SessionAsk,
+        /// What its client is content with.
+        access: Access,
     },
     /// A write, a sync or a close, in the order the connection sent them.
     Request(ClientRequest),
@@ -122,6 +124,15 @@ pub enum SessionAsk {
         /// Clamped timeout, ms.
         timeout_ms: i32,
     },
+}
+
+/// What a client is content with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A server that takes writes.
+    ReadWrite,
+    /// One without a leader as well.
+    ReadOnly,
 }
 
 /// A request on its way to the replica.

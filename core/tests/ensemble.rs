@@ -37,9 +37,9 @@ use zk_core::config::change::FewestVoters;
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::error::OpError;
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
-use zk_core::input::{AdminCommand, Input, RequestBody, SessionAsk};
+use zk_core::input::{Access, AdminCommand, Input, RequestBody, SessionAsk};
 use zk_core::quorum::Membership;
-use zk_core::replica::{ClientService, LogShare, Phase, Reconfig, SyncChoice, SyncReads};
+use zk_core::replica::{ClientService, LocalSessions, LogShare, Phase, Reconfig, SyncChoice, SyncReads};
 use zk_core::text::Text;
 use zk_core::wire::client::{CreateRequest, DeleteRequest, ReconfigRequest, SetDataRequest, SyncRequest};
 use zk_core::wire::records::Acl;
@@ -115,6 +115,13 @@ fn open(words: &Words<'_>) -> World {
     if words.value("reconfig") == Some("on") {
         options.reconfig = Reconfig::Enabled { fewest: FewestVoters::Two };
     }
+    match words.value("sessions") {
+        None => {}
+        Some("local") => options.local_sessions = LocalSessions::On,
+        Some("upgrading") => options.local_sessions = LocalSessions::Upgrading,
+        Some(other) => panic!("no sessions {other:?}"),
+    }
+    options.read_only_after_ms = words.value("readers-after").map(|ms| ms.parse().unwrap());
     World::new(QuorumConfig::parse(&text).unwrap(), options)
 }
 
@@ -151,11 +158,12 @@ fn obey(world: &mut World, words: &Words<'_>) {
         ("elect", _) => elect(world, words.number("max", 60_000)),
         ("connect", _) => {
             let timeout_ms = words.number("timeout", 4000) as i32;
-            world.connect(words.sid(2), words.conn(), SessionAsk::New { timeout_ms });
+            world.connect_for(words.sid(2), words.conn(), SessionAsk::New { timeout_ms }, access(words));
         }
         ("reattach", _) => {
             let session = session(world, words.0[3]);
-            world.connect(words.sid(2), words.conn(), SessionAsk::Reattach { session, timeout_ms: 4000 });
+            let ask = SessionAsk::Reattach { session, timeout_ms: 4000 };
+            world.connect_for(words.sid(2), words.conn(), ask, access(words));
         }
         ("drain", _) => world.step(words.sid(1), Input::Admin(AdminCommand::Drain)),
         ("touch", _) => {
@@ -212,6 +220,10 @@ fn obey(world: &mut World, words: &Words<'_>) {
         ("quiet", _) => world.verbose = false,
         (other, _) => panic!("no command {other:?}"),
     }
+}
+
+fn access(words: &Words<'_>) -> Access {
+    if words.0.contains(&"readonly") { Access::ReadOnly } else { Access::ReadWrite }
 }
 
 fn elect(world: &mut World, max_ms: usize) {

@@ -31,7 +31,7 @@ use zk_core::auth::AuthInfo;
 use zk_core::disk::recovery::Recovered;
 use zk_core::error::{DiskFault, OpError};
 use zk_core::ids::{ConnId, SessionId, Sid, Zxid};
-use zk_core::input::{AdminCommand, ClientRequest, Input, RequestBody, SessionAsk, Token, Touch};
+use zk_core::input::{Access, AdminCommand, ClientRequest, Input, RequestBody, SessionAsk, Token, Touch};
 use zk_core::replica::{Outbox, ReaperSettings, Reconfig, Replica, ReplicaConfig};
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::{ApplyMode, Changes, NodeTypes, Tree, TreeConfig, TxnResult};
@@ -177,13 +177,13 @@ impl Scene {
         match words.0[0] {
             "connect" => {
                 let ask = SessionAsk::New { timeout_ms: words.number("timeout", 4000) };
-                self.step(Input::Connect { conn: words.conn(), ask })
+                self.step(Input::Connect { conn: words.conn(), ask, access: Access::ReadWrite })
             }
             "reattach" => {
                 let (conn, session) = (words.conn(), self.session(words.0[2]));
                 let ask = SessionAsk::Reattach { session, timeout_ms: words.number("timeout", 4000) };
                 self.serving.insert(conn, session);
-                self.step(Input::Connect { conn, ask })
+                self.step(Input::Connect { conn, ask, access: Access::ReadWrite })
             }
             "gone" => self.step(Input::Gone { conn: words.conn() }),
             "touch" => {
@@ -244,6 +244,7 @@ impl Scene {
             for commit in commits {
                 match commit {
                     Commit::Sync { conn } => writeln!(said, "c{}: synced", conn.0).unwrap(),
+                    Commit::Refused { .. } | Commit::Closed { .. } => panic!("one server alone: {commit:?}"),
                     Commit::Txn { txn, origin, mode } => {
                         let result = self.tree.apply(&txn, mode, &mut Changes::new());
                         if let (TxnResult::SessionCreated, Some(conn)) = (&result, origin) {
@@ -318,11 +319,12 @@ impl Scene {
                 let commits = commits.iter().map(|commit| match commit {
                     Commit::Txn { txn, .. } => format!("{}", txn.header.zxid),
                     Commit::Sync { conn } => format!("sync of c{}", conn.0),
+                    other => format!("{other:?}"),
                 });
                 format!("to apply: {}", commits.collect::<Vec<_>>().join(", "))
             }
             Action::Snapshot => "snapshot".into(),
-            Action::Session { conn, answer: SessionAnswer::Attached { session, timeout_ms } } => {
+            Action::Session { conn, answer: SessionAnswer::Attached { session, timeout_ms, .. } } => {
                 format!("c{}: attached to {} timeout {timeout_ms}", conn.0, self.name(*session))
             }
             Action::Session { conn, answer: SessionAnswer::Invalid } => {

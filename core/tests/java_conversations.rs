@@ -16,7 +16,7 @@ use zk_core::action::LogRecord;
 use zk_core::auth::AuthInfo;
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::ids::{ConnId, PeerState, SessionId, Sid, Zxid};
-use zk_core::input::{ClientRequest, Input, RequestBody, SessionAsk};
+use zk_core::input::{Access, ClientRequest, Input, RequestBody, SessionAsk};
 use zk_core::peer::quorum_link::{Arrival, QuorumReader};
 use zk_core::replica::Phase;
 use zk_core::tree::{Tree, TreeConfig};
@@ -283,7 +283,7 @@ fn learn(capture: &Capture, talk: &Talk) {
             }
             (Sender::Learner, What::Packet(QuorumPacket::Revalidate { touch })) => {
                 let ask = SessionAsk::Reattach { session: touch.session, timeout_ms: touch.timeout_ms };
-                world.step(talk.learner, Input::Connect { conn: ConnId(1), ask });
+                world.step(talk.learner, Input::Connect { conn: ConnId(1), ask, access: Access::ReadWrite });
             }
             _ => {}
         }
@@ -338,7 +338,7 @@ fn client_asks(world: &mut World, learner: Sid, request: &ForwardedRequest) {
     let conn = ConnId(1);
     let input = if request.op == op::CREATE_SESSION {
         let timeout_ms = i32::from_bytes(request.body.clone()).unwrap();
-        Input::Connect { conn, ask: SessionAsk::New { timeout_ms } }
+        Input::Connect { conn, ask: SessionAsk::New { timeout_ms }, access: Access::ReadWrite }
     } else {
         let auth = Arc::new(AuthInfo { ids: request.auth.clone().unwrap_or_default() });
         let (session, xid) = (request.session, request.cxid);

@@ -85,6 +85,7 @@ impl Desk {
             session: SessionId(0x0100_0000_0000_0009),
             cxid: 7,
             auth: &self.auth,
+            no_ephemerals: None,
         };
         self.next += 1;
         self.prep.request(&at, request)
@@ -502,6 +503,7 @@ fn a_closing_session_takes_what_it_is_about_to_own() {
         session: SessionId(0x0100_0000_0000_0009),
         cxid: 8,
         auth: &desk.auth,
+        no_ephemerals: None,
     };
     desk.next += 1;
     let close = desk.prep.close_session(&at);
@@ -530,7 +532,15 @@ fn the_first_session_of_a_new_tree_shows_its_digest() {
     let mut prep = Prep::new(&tree, true, false);
     let auth = AuthInfo::default();
     let session = SessionId(1);
-    let at = Proposal { tree: &tree, zxid: Zxid(1), time: WallMs(0), session, cxid: 0, auth: &auth };
+    let at = Proposal {
+        tree: &tree,
+        zxid: Zxid(1),
+        time: WallMs(0),
+        session,
+        cxid: 0,
+        auth: &auth,
+        no_ephemerals: None,
+    };
     let digest = prep.create_session(&at, 4000).digest.unwrap();
     // Disk format §10: what a real server logs.
     assert_eq!((digest.version, digest.digest), (2, 0x51c6_d660));

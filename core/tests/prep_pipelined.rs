@@ -78,6 +78,7 @@ fn run(steps: &[Step], lags: bool) -> (Vec<Arc<Txn>>, Tree) {
             session: session(step.session),
             cxid: n as i32,
             auth: &auth,
+            no_ephemerals: None,
         };
         let txn = Arc::new(match &step.asked {
             Asked::Op(request) => prep.request(&at, request.clone()),

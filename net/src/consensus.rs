@@ -276,6 +276,10 @@ impl Shared {
             Action::SendView { link, view } => deliveries.send_on(self.send_view(link, &view)),
             Action::Hang { link, why } => self.hang_up(link, &why),
             Action::Role(standing) => self.stand(standing, owner, deliveries),
+            Action::SessionExpired { session } => {
+                let conn = Desk { shared: self, tally: &owner.tally }.conn_of(session);
+                deliveries.close.extend(conn.map(|conn| (conn, CloseReason::SessionExpired)));
+            }
             Action::SessionMoved { session } => {
                 let conn = Desk { shared: self, tally: &owner.tally }.conn_of(session);
                 deliveries.close.extend(conn.map(|conn| (conn, CloseReason::SessionMoved)));

@@ -17,6 +17,14 @@ impl Shared {
                 self.metrics.sessions_expired.increment();
                 info!(%session, "session expired");
             }
+            Event::LocalSessionBegun { session, timeout_ms } => {
+                debug!(%session, timeout_ms, "session begins on this server alone");
+            }
+            Event::LocalSessionUpgraded { session } => debug!(%session, "session becomes the ensemble's"),
+            Event::LocalSessionExpired { session } => {
+                self.metrics.sessions_expired.increment();
+                info!(%session, "session of this server alone expired");
+            }
             Event::SnapshotStarted { zxid } => info!(%zxid, "snapshot begins"),
             Event::SnapshotDone { zxid } => info!(%zxid, "snapshot is durable"),
             Event::SnapshotSkipped { file, why } => warn!(file, why, "snapshot skipped"),

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use zk_core::action::DiskCommand;
 use zk_core::front::FrontConfig;
 use zk_core::front::throttle::{Admission, ConnectionThrottle, Handshake};
-use zk_core::replica::{Phase, Replica, Standing};
+use zk_core::replica::{ClientService, Phase, Replica, Standing};
 use zk_core::time::Mono;
 use zk_core::tree::Tree;
 
@@ -185,9 +185,10 @@ impl Shared {
         *self.standing.lock()
     }
 
-    /// True if clients are served.
+    /// True if clients are served, be it for reading.
     pub(crate) fn serves(&self) -> bool {
-        self.standing().phase == Phase::Broadcast
+        let standing = self.standing();
+        standing.phase == Phase::Broadcast || standing.clients == ClientService::ReadOnly
     }
 
     /// The server cannot go on: whoever started it hears why, once. Nothing is promised any more.

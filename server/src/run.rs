@@ -254,6 +254,9 @@ fn replica_ensemble(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> Ensemble {
         backlog_max: BACKLOG_MAX,
         held_max: HELD_MAX,
         leader_serves: ensemble.leader_serves,
+        local_sessions: ensemble.local_sessions,
+        // As long as Java waits.
+        read_only_after_ms: cfg.read_only_mode.then(|| cfg.tick_ms.max(2000)),
         observer_delay_ms: ensemble.observer_delay_ms,
     }
 }

@@ -8,8 +8,9 @@ use super::outgoing::Outgoing;
 use super::pipeline::{Owed, Pending};
 use super::reply::put_txn_reply;
 use super::{Coming, Connections, FrontConfig, Host, Intake, Scratch, Watches, deliver, receive_in};
-use crate::action::{CloseReason, Commit};
-use crate::ids::{ConnId, SessionId};
+use crate::action::{CloseReason, Commit, SessionScope};
+use crate::error::OpError;
+use crate::ids::{ConnId, SessionId, Zxid};
 use crate::time::Now;
 use crate::tree::{ApplyMode, Tree, TxnResult};
 use crate::watch::RECURSIVE_SHARD;
@@ -45,6 +46,8 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
                     self.txn(tree, txn, Order { origin, mode: *mode, any_recursive }, &mut scratch);
                 }
                 Commit::Sync { conn } => self.sync(tree, *conn),
+                Commit::Refused { conn, error } => self.refuse(tree, *conn, *error),
+                Commit::Closed { conn } => self.close(tree, *conn),
             }
         }
         self.intake.scratch = scratch;
@@ -67,7 +70,9 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
         scratch.changes = changes;
         match (&txn.body, origin) {
             (TxnBody::CreateSession { timeout_ms }, Some(conn)) => {
-                begin_session(conn, txn.header.session, *timeout_ms, &self.host(tree), self.intake);
+                let session = txn.header.session;
+                let begun = Begun { session, timeout_ms: *timeout_ms, scope: SessionScope::Global };
+                begin_session(conn, begun, &self.host(tree), self.intake);
             }
             (TxnBody::CloseSession { .. }, origin) => self.end_session(tree, txn, origin),
             (_, Some(conn)) => self.answer(tree, txn, conn, &result),
@@ -77,11 +82,14 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
 
     fn answer(&mut self, tree: &Tree, txn: &Txn, conn: ConnId, result: &TxnResult) {
         self.complete(tree, conn, |out, pending| {
-            let &Pending { xid, owed: Owed::Write { op }, .. } = pending else {
+            let &Pending { xid, owed: Owed::Write { op, refusal }, .. } = pending else {
                 unreachable!("invariant: commits come in the order of requests: {pending:?} meets {txn:?}");
             };
             assert!(xid == txn.header.cxid, "invariant: commits come in the order of requests: {txn:?}");
-            put_txn_reply(out, xid, op, txn, result);
+            match (result, refusal) {
+                (TxnResult::Failed { .. }, Some(error)) => out.refusal(xid, txn.header.zxid, error),
+                _ => put_txn_reply(out, xid, op, txn, result),
+            }
             op
         });
     }
@@ -94,6 +102,26 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
             out.reply(*xid, tree.last_zxid(), |out| path.encode(out));
             op::SYNC
         });
+    }
+
+    /// What a server without a leader cannot do.
+    fn refuse(&mut self, tree: &Tree, conn: ConnId, error: OpError) {
+        self.complete(tree, conn, |out, pending| {
+            out.refusal(pending.xid, tree.last_zxid(), error);
+            match &pending.owed {
+                Owed::Write { op, .. } => *op,
+                Owed::Sync { .. } => op::SYNC,
+                Owed::Close | Owed::Read { .. } => {
+                    unreachable!("invariant: only a write or a sync is refused, not {pending:?}")
+                }
+            }
+        });
+    }
+
+    /// A session that only this server knew is closed: there is no txn.
+    fn close(&mut self, tree: &Tree, conn: ConnId) {
+        let (zxid, host) = (tree.last_zxid(), self.host(tree));
+        deliver(conn, &host, self.intake, |conn, _| close_answered(conn, zxid, &host));
     }
 
     /// Answers the oldest request of a connection, then the reads that waited for it. Nothing, if the connection is
@@ -119,18 +147,7 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
         let host = self.host(tree);
         if let Some(conn) = origin {
             deliver(conn, &host, self.intake, |conn, _| {
-                if conn.closing.is_some() {
-                    return;
-                }
-                let pending = conn.pipeline.pop_committed();
-                let pending = pending.expect("invariant: a commit answers a request of its connection");
-                assert!(
-                    matches!(pending.owed, Owed::Close),
-                    "invariant: commits come in the order of requests: {pending:?} meets {txn:?}"
-                );
-                conn.outgoing.header(pending.xid, zxid, 0);
-                conn.answered(op::CLOSE_SESSION, pending.xid, zxid, pending.started, &host);
-                conn.close(CloseReason::SessionClosed);
+                close_answered(conn, zxid, &host);
             });
         }
         let Some(serving) = self.conns.conn_of(session) else { return };
@@ -148,20 +165,44 @@ impl<C: Connections, W: Watches> Batch<'_, C, W> {
     }
 }
 
+/// The reply to a close, and the end of the connection.
+fn close_answered<C: Connections, W>(conn: &mut Connection, zxid: Zxid, host: &Host<'_, C, W>) {
+    if conn.closing.is_some() {
+        return;
+    }
+    let pending = conn.pipeline.pop_committed();
+    let pending = pending.expect("invariant: a commit answers a request of its connection");
+    assert!(
+        matches!(pending.owed, Owed::Close),
+        "invariant: commits come in the order of requests: {pending:?} meets a close at {zxid}"
+    );
+    conn.outgoing.header(pending.xid, zxid, 0);
+    conn.answered(op::CLOSE_SESSION, pending.xid, zxid, pending.started, host);
+    conn.close(CloseReason::SessionClosed);
+}
+
+/// A session that a connection serves from here on.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    pub(super) session: SessionId,
+    pub(super) timeout_ms: i32,
+    pub(super) scope: SessionScope,
+}
+
 /// A session begins, or goes on, on this connection: its handshake is answered and what came behind it is served.
 pub(super) fn begin_session<C: Connections, W: Watches>(
     conn: ConnId,
-    session: SessionId,
-    timeout_ms: i32,
+    begun: Begun,
     host: &Host<'_, C, W>,
     intake: &mut Intake,
 ) {
+    let session = begun.session;
     // Two clients may hold the same session's password; the later one stays.
     if let Some(old) = host.conns.bind(session, conn).filter(|old| *old != conn) {
         intake.close.push((old, CloseReason::SessionTakenOver));
     }
     let begin = |conn: &mut Connection, intake: &mut Intake| {
-        let Some((behind, since)) = conn.establish(session, timeout_ms) else { return false };
+        let Some((behind, since)) = conn.establish(begun) else { return false };
         conn.answered(op::CREATE_SESSION, 0, host.tree.last_zxid(), since, host);
         behind.into_iter().for_each(|frame| receive_in(conn, frame, Coming::InTime, host, intake));
         true

@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::FrontConfig;
+use super::apply_batch::Begun;
 use super::outgoing::Outgoing;
 use super::own_watches::OwnWatches;
 use super::pipeline::Pipeline;
-use crate::action::CloseReason;
+use crate::action::{CloseReason, SessionScope};
 use crate::auth::AuthInfo;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::session::{PASSWORD_LEN, password};
@@ -133,6 +134,8 @@ pub struct Connection {
     pub(super) outgoing: Outgoing,
     pub(super) watches: OwnWatches,
     pub(super) limits: Limits,
+    /// Of its session.
+    pub(super) scope: SessionScope,
     /// Negotiated, ms; 0 before the handshake.
     pub(super) timeout_ms: i32,
     /// When the last frame came; at first when it was accepted.
@@ -155,6 +158,7 @@ impl Connection {
             outgoing: Outgoing { bytes: BytesMut::new(), stats },
             watches: OwnWatches::new(id),
             limits: Limits::NONE,
+            scope: SessionScope::Global,
             timeout_ms: 0,
             heard: now.mono,
             touch_reported: None,
@@ -258,17 +262,17 @@ impl Connection {
     /// that began; `None` if the connection does not wait for a session (any more).
     pub(super) fn establish(
         &mut self,
-        session: SessionId,
-        timeout_ms: i32,
+        Begun { session, timeout_ms, scope }: Begun,
     ) -> Option<(VecDeque<Bytes>, Mono)> {
         if self.closing.is_some() {
             return None;
         }
         let Phase::Waiting(waiting) = &mut self.phase else { return None };
-        let (read_only, since) = (waiting.read_only.map(|_| false), waiting.since);
+        let (read_only, since) = (waiting.read_only.map(|_| scope == SessionScope::ReadOnly), waiting.since);
         let behind = core::mem::take(&mut waiting.behind);
         self.phase = Phase::Serving { session };
         self.timeout_ms = timeout_ms;
+        self.scope = scope;
         self.respond(timeout_ms, session, password(session), read_only);
         Some((behind, since))
     }

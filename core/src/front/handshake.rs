@@ -9,7 +9,7 @@ use super::throttle::Handshake;
 use super::{Connections, Host, Intake};
 use crate::action::CloseReason;
 use crate::ids::SessionId;
-use crate::input::{Input, SessionAsk};
+use crate::input::{Access, Input, SessionAsk};
 use crate::session;
 use crate::wire::client::ConnectRequest;
 use crate::wire::jute::Jute;
@@ -26,7 +26,7 @@ pub(super) fn greet<C: Connections, W>(
         Err(error) => return conn.close(CloseReason::Malformed(format!("ConnectRequest: {error}"))),
     };
     let what = match request.session {
-        SessionId::NONE => Handshake::Global,
+        SessionId::NONE => Handshake::New,
         _ => Handshake::Renewed,
     };
     if !host.conns.admits(what, host.now.mono) {
@@ -59,5 +59,6 @@ pub(super) fn greet<C: Connections, W>(
     conn.pipeline.count_above(config.large_above);
     let (read_only, since) = (request.read_only, host.now.mono);
     conn.phase = Phase::Waiting(Waiting { read_only, since, behind: VecDeque::new() });
-    intake.inputs.push(Input::Connect { conn: conn.id, ask });
+    let access = if read_only == Some(true) { Access::ReadOnly } else { Access::ReadWrite };
+    intake.inputs.push(Input::Connect { conn: conn.id, ask, access });
 }

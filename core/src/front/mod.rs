@@ -32,7 +32,7 @@ use crate::input::Input;
 use crate::time::{Mono, Now};
 use crate::tree::{Changes, Tree};
 use crate::watch::{Hearer, WatchShard};
-use apply_batch::{Batch, begin_session};
+use apply_batch::{Batch, Begun, begin_session};
 use connection::{Connection, Phase};
 pub use events::EventKind;
 use throttle::Handshake;
@@ -223,8 +223,8 @@ pub fn answer_session<C: Connections, W: Watches>(
     intake: &mut Intake,
 ) {
     match answer {
-        SessionAnswer::Attached { session, timeout_ms } => {
-            begin_session(conn, session, timeout_ms, host, intake);
+        SessionAnswer::Attached { session, timeout_ms, scope } => {
+            begin_session(conn, Begun { session, timeout_ms, scope }, host, intake);
         }
         SessionAnswer::Invalid => {
             deliver(conn, host, intake, |conn, _| {

@@ -13,6 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
 use crate::auth::AuthInfo;
+use crate::error::OpError;
 use crate::text::Text;
 use crate::time::Mono;
 
@@ -38,6 +39,8 @@ pub(super) enum Owed {
     Write {
         /// Client protocol §5.
         op: i32,
+        /// What its client hears if it fails, whatever the leader refused it with.
+        refusal: Option<OpError>,
     },
     /// The commit of the session's closeSession, after which there are no more replies.
     Close,

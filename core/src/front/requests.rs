@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::pipeline::{Owed, Pending};
 use super::serve_read::{Read, Reader};
 use super::{Coming, Connections, Host, Intake, Watches};
-use crate::action::CloseReason;
+use crate::action::{CloseReason, SessionScope};
 use crate::auth;
 use crate::error::OpError;
 use crate::ids::{SessionId, Zxid};
@@ -117,7 +117,8 @@ fn take_request<C: Connections, W: Watches>(
         | Request::SetAcl(_)
         | Request::Multi(_)
         | Request::Reconfig(_) => {
-            let owed = Owed::Write { op: at.op };
+            let refusal = refusal_of(conn.scope, &request);
+            let owed = Owed::Write { op: at.op, refusal };
             ask_replica(conn, at, owed, RequestBody::Op(request), host, intake);
         }
         Request::Sync(r) => {
@@ -152,6 +153,17 @@ fn take_request<C: Connections, W: Watches>(
     }
 }
 
+/// A session that only this server knows and that cannot become the ensemble's hears why it makes no ephemerals, though its
+/// leader refuses them as it refuses sessions that it does not know (semantics §13.5).
+const fn refusal_of(scope: SessionScope, request: &Request) -> Option<OpError> {
+    match (scope, request) {
+        (SessionScope::Local, Request::Create(r) | Request::Create2(r)) if matches!(r.flags, 1 | 3) => {
+            Some(OpError::EphemeralOnLocalSession)
+        }
+        _ => None,
+    }
+}
+
 /// An undecodable request is refused in its turn and takes no zxid, but for a multi, which does (client protocol §4).
 fn take_undecodable<C: Connections, W: Watches>(
     conn: &mut Connection,
@@ -162,7 +174,7 @@ fn take_undecodable<C: Connections, W: Watches>(
 ) {
     if at.op == op::MULTI {
         let refused = RequestBody::Refused(OpError::MarshallingError);
-        return ask_replica(conn, at, Owed::Write { op: at.op }, refused, host, intake);
+        return ask_replica(conn, at, Owed::Write { op: at.op, refusal: None }, refused, host, intake);
     }
     let ends_a_multi =
         at.op == op::MULTI_READ && multi::decode_ops(MultiKind::Write, &mut JuteReader::new(body)).is_ok();

@@ -38,10 +38,10 @@ pub struct Blue {
 /// Tokens that a handshake takes. With them the bucket and its filling are counted in sessions of the ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weights {
-    /// `global_session_weight`: a new session of the ensemble.
+    /// `global_session_weight`: the unit of the bucket and its filling.
     pub global: u32,
-    /// `local_session_weight`: a new session of this server.
-    pub local: u32,
+    /// A new session, which is this server's alone (`local_session_weight`) with `localSessionsEnabled`.
+    pub new: u32,
     /// `renew_session_weight`: a session that comes back.
     pub renewed: u32,
 }
@@ -49,7 +49,7 @@ pub struct Weights {
 /// Java's.
 impl Default for Weights {
     fn default() -> Self {
-        Self { global: 3, local: 1, renewed: 2 }
+        Self { global: 3, new: 3, renewed: 2 }
     }
 }
 
@@ -60,8 +60,7 @@ impl ThrottleSettings {
     fn need(&self, what: Handshake) -> u64 {
         self.weights.map_or(1, |weights| {
             u64::from(match what {
-                Handshake::Global => weights.global,
-                Handshake::Local => weights.local,
+                Handshake::New => weights.new,
                 Handshake::Renewed => weights.renewed,
             })
         })
@@ -71,10 +70,8 @@ impl ThrottleSettings {
 /// What a handshake asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake {
-    /// A new session of the ensemble.
-    Global,
-    /// A new session of this server.
-    Local,
+    /// A new session.
+    New,
     /// A session that comes back.
     Renewed,
 }
@@ -186,7 +183,7 @@ mod tests {
     #[test]
     fn without_tokens_everybody_is_let_in() {
         let mut throttle = throttle(ThrottleSettings::OFF);
-        assert_eq!(throttle.admit(Handshake::Global, at(0)), Admission::Unlimited);
+        assert_eq!(throttle.admit(Handshake::New, at(0)), Admission::Unlimited);
         assert_eq!(let_in(&mut throttle, Handshake::Renewed, 0, 1000), 1000);
     }
 
@@ -198,11 +195,11 @@ mod tests {
             fill_count: 2,
             ..ThrottleSettings::OFF
         });
-        assert_eq!(throttle.admit(Handshake::Global, at(0)), Admission::Granted { deficit: 1 });
-        assert_eq!(let_in(&mut throttle, Handshake::Global, 0, 20), 9);
-        assert_eq!(let_in(&mut throttle, Handshake::Global, 100, 20), 0, "not before the interval is over");
-        assert_eq!(let_in(&mut throttle, Handshake::Global, 200, 20), 4);
-        assert_eq!(let_in(&mut throttle, Handshake::Global, 1_000_000, 20), 10, "no more than it holds");
+        assert_eq!(throttle.admit(Handshake::New, at(0)), Admission::Granted { deficit: 1 });
+        assert_eq!(let_in(&mut throttle, Handshake::New, 0, 20), 9);
+        assert_eq!(let_in(&mut throttle, Handshake::New, 100, 20), 0, "not before the interval is over");
+        assert_eq!(let_in(&mut throttle, Handshake::New, 200, 20), 4);
+        assert_eq!(let_in(&mut throttle, Handshake::New, 1_000_000, 20), 10, "no more than it holds");
     }
 
     #[test]
@@ -215,9 +212,11 @@ mod tests {
             weights,
             ..ThrottleSettings::OFF
         };
-        assert_eq!(let_in(&mut throttle(settings), Handshake::Global, 0, 20), 4);
+        assert_eq!(let_in(&mut throttle(settings), Handshake::New, 0, 20), 4);
         assert_eq!(let_in(&mut throttle(settings), Handshake::Renewed, 0, 20), 6);
-        assert_eq!(let_in(&mut throttle(settings), Handshake::Local, 0, 20), 12);
+        let local = Some(Weights { new: 1, ..Weights::default() });
+        let settings = ThrottleSettings { weights: local, ..settings };
+        assert_eq!(let_in(&mut throttle(settings), Handshake::New, 0, 20), 12);
     }
 
     #[test]
@@ -230,17 +229,17 @@ mod tests {
             blue,
             ..ThrottleSettings::OFF
         });
-        assert_eq!(let_in(&mut throttle, Handshake::Global, 0, 10), 5);
+        assert_eq!(let_in(&mut throttle, Handshake::New, 0, 10), 5);
         for round in 1..=20 {
-            assert_eq!(let_in(&mut throttle, Handshake::Global, round * 11, 3), 0);
+            assert_eq!(let_in(&mut throttle, Handshake::New, round * 11, 3), 0);
             assert_eq!(throttle.drop_probability(), u32::min(round as u32 * 100_000, 1_000_000));
         }
         // Full again, but certain to turn everybody away until it has been full for a while.
-        assert_eq!(let_in(&mut throttle, Handshake::Global, 100_000_000, 5), 0);
+        assert_eq!(let_in(&mut throttle, Handshake::New, 100_000_000, 5), 0);
         for round in 1..=30 {
-            let _ = throttle.admit(Handshake::Global, at(100_000_000 + round * 10_000_000));
+            let _ = throttle.admit(Handshake::New, at(100_000_000 + round * 10_000_000));
         }
         assert_eq!(throttle.drop_probability(), 0);
-        assert_eq!(let_in(&mut throttle, Handshake::Global, 900_000_000, 10), 5);
+        assert_eq!(let_in(&mut throttle, Handshake::New, 900_000_000, 10), 5);
     }
 }

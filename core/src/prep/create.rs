@@ -101,6 +101,9 @@ impl Prep {
 
     fn create_node(&mut self, at: &Proposal<'_>, wanted: Wanted) -> Result<TxnBody, OpError> {
         let Wanted { kind, path, data, acl, flags } = wanted;
+        if let Some(error) = at.no_ephemerals.filter(|_| flags.ephemeral) {
+            return Err(error);
+        }
         let (parent_path, _) = path::split(&path).ok_or(OpError::BadArguments)?;
         let acl = auth::fix_up(acl, at.auth)?;
         let mut parent = self.overlay.node(at.tree, parent_path).ok_or(OpError::NoNode)?;

@@ -39,6 +39,8 @@ pub struct Proposal<'a> {
     pub cxid: i32,
     /// The identities attached when the request was read.
     pub auth: &'a AuthInfo,
+    /// What ephemerals of this session are refused with, if they are.
+    pub no_ephemerals: Option<OpError>,
 }
 
 /// When containers and TTL nodes without children go.

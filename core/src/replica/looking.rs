@@ -7,19 +7,23 @@
 use alloc::vec::Vec;
 
 use super::outbox::Turn;
+use super::read_only::ReadOnly;
 use super::role::Standing;
 use crate::election::{Candidate, Decision};
 use crate::event::Event;
 use crate::ids::{PeerState, Sid};
+use crate::input::Input;
 use crate::quorum;
+use crate::session::SessionInfo;
 use crate::time::Mono;
 
 /// See the module.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Looking {
     stage: Stage,
     /// Who leads by the word of a reconfig: nobody is asked.
     designated: Option<Sid>,
+    readers: ReadOnly,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +43,21 @@ impl Looking {
         turn.member().port.pause();
         turn.member().decided = None;
         turn.stand(Standing::LOOKING);
-        Self { stage: Stage::Waiting(begin_at), designated }
+        Self { stage: Stage::Waiting(begin_at), designated, readers: ReadOnly::begin(turn) }
+    }
+
+    /// What clients ask, and time.
+    pub(super) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
+        self.readers.step(input, turn);
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        Standing { clients: self.readers.clients(), ..Standing::LOOKING }
+    }
+
+    /// Sessions of those who read.
+    pub(super) fn local_sessions(&self) -> Vec<SessionInfo> {
+        self.readers.sessions()
     }
 
     /// Asks for votes, if it is time.
@@ -72,11 +90,12 @@ impl Looking {
     }
 
     /// When it wants a `Tick`.
-    pub(super) const fn deadline(&self) -> Option<Mono> {
-        match self.stage {
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        let own = match self.stage {
             Stage::Waiting(at) => Some(at),
             Stage::Settling | Stage::Electing => None,
-        }
+        };
+        own.into_iter().chain(self.readers.deadline()).min()
     }
 }
 

@@ -16,10 +16,12 @@
 mod commit_log;
 mod leader;
 mod learner;
+mod local;
 mod looking;
 mod member;
 mod outbox;
 mod proposer;
+mod read_only;
 mod reaper;
 mod reconfig;
 mod role;
@@ -58,7 +60,8 @@ pub use role::{
     ClientService, LearnerRole, LearnerStanding, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind,
 };
 pub use settings::{
-    Ensemble, LogShare, ReaperSettings, Reconfig, ReplicaConfig, SyncChoice, SyncReads, SyncsMax,
+    Ensemble, LocalSessions, LogShare, ReaperSettings, Reconfig, ReplicaConfig, SyncChoice, SyncReads,
+    SyncsMax,
 };
 use snapshots::SnapshotSchedule;
 use standalone::Standalone;
@@ -101,8 +104,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts from what recovery found. `seed` feeds the staggering of snapshots and of observers, and nothing that is
-    /// promised.
+    /// Starts from what recovery found. `seed` feeds the staggering of snapshots and of observers and the ids of local
+    /// sessions, and nothing that is promised.
     ///
     /// Standalone: every session of the recovered tree has its full timeout from now on. Sessions that own nodes and are
     /// in no table are closed. A snapshot is taken, as Java does at start, so that the next recovery is short.
@@ -129,7 +132,7 @@ impl Replica {
         let mut replica = Self {
             life: Life::Serving,
             log: CommitLog::new(last, &recovered.recent, window),
-            session_ids: SessionIds::new(config.sid, last, now.wall),
+            session_ids: SessionIds::new(config.sid, last, now.wall).with_salt(seed),
             snapshots: SnapshotSchedule::new(seed, config.snap_count, config.snap_size_limit),
             role,
             founding: member.is_none() && last == Zxid::ZERO,
@@ -290,15 +293,11 @@ fn step_member(role: &mut Role, input: Input, turn: &mut Turn<'_>) -> Result<(),
             turn.hang(link, HangReason::RoleLost);
             Ok(())
         }
-        (_, Input::Connect { conn, .. }) => {
-            turn.close(conn, CloseReason::NotServing);
+        (Role::Looking(looking), input) => {
+            looking.step(input, turn);
             Ok(())
         }
-        (_, Input::Request(request)) => {
-            turn.close(request.conn, CloseReason::NotServing);
-            Ok(())
-        }
-        _ => Ok(()),
+        (Role::Standalone(_), _) => panic!("invariant: a member of an ensemble does not stand alone"),
     }
 }
 
@@ -409,7 +408,7 @@ impl Replica {
     pub fn standing(&self) -> Standing {
         match &self.role {
             Role::Standalone(_) => Standing::STANDALONE,
-            Role::Looking(_) => Standing::LOOKING,
+            Role::Looking(looking) => looking.standing(),
             Role::Leading(leading) => leading.standing(),
             Role::Learning(learning) => learning.standing(),
         }
@@ -421,6 +420,22 @@ impl Replica {
             Role::Standalone(standalone) => standalone.sessions(),
             Role::Leading(leading) => leading.sessions(),
             Role::Looking(_) | Role::Learning(_) => Vec::new(),
+        }
+    }
+
+    /// Whether new sessions are known to this server only.
+    pub fn has_local_sessions(&self) -> bool {
+        let ensemble = self.config.ensemble.as_ref();
+        ensemble.is_some_and(|ensemble| ensemble.local_sessions != LocalSessions::Off)
+    }
+
+    /// Sessions that only this server knows, by id.
+    pub fn local_sessions(&self) -> Vec<SessionInfo> {
+        match &self.role {
+            Role::Standalone(_) => Vec::new(),
+            Role::Looking(looking) => looking.local_sessions(),
+            Role::Leading(leading) => leading.local_sessions(),
+            Role::Learning(learning) => learning.local_sessions(),
         }
     }
 

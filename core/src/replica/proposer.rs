@@ -2,6 +2,7 @@
 //!
 //! It gives every write its place in the order and never says when one is committed.
 
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::BytesMut;
@@ -9,11 +10,12 @@ use bytes::BytesMut;
 use super::ReplicaConfig;
 use super::commit_log::Entry;
 use super::reaper::Reaper;
-use crate::action::SessionAnswer;
+use super::settings::LocalSessions;
+use crate::action::{SessionAnswer, SessionScope};
 use crate::auth::AuthInfo;
 use crate::config::quorum_config::QuorumConfig;
 use crate::error::OpError;
-use crate::ids::{SessionId, Zxid};
+use crate::ids::{SessionId, Sid, Zxid};
 use crate::input::{RequestBody, Touch};
 use crate::prep::{Prep, Proposal};
 use crate::session::{Owner, SessionInfo, SessionTable};
@@ -35,7 +37,8 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     const fn proposal(self, session: SessionId, cxid: i32, auth: &'a AuthInfo) -> Proposal<'a> {
-        Proposal { tree: self.tree, zxid: self.zxid, time: self.now.wall, session, cxid, auth }
+        let Self { tree, zxid, .. } = self;
+        Proposal { tree, zxid, time: self.now.wall, session, cxid, auth, no_ephemerals: None }
     }
 }
 
@@ -70,6 +73,7 @@ pub(super) struct Proposer {
     /// Sessions that own nodes and are in no table (disk format §6): to be closed first of all.
     lost: Vec<SessionId>,
     reaper: Reaper,
+    elsewhere: Elsewhere,
 }
 
 impl Proposer {
@@ -81,7 +85,9 @@ impl Proposer {
         lost.retain(|owner| tree.session(*owner).is_none());
         lost.iter().for_each(|session| sessions.open_closing(*session));
         let prep = Prep::new(tree, config.digest, config.skip_acl);
-        Self { prep, sessions: Arc::new(sessions), lost, reaper: Reaper::new(config.reaper, now) }
+        let elsewhere = Elsewhere::new(config);
+        let reaper = Reaper::new(config.reaper, now);
+        Self { prep, sessions: Arc::new(sessions), lost, reaper, elsewhere }
     }
 
     /// The next of the sessions that must be closed though nobody asks for it.
@@ -120,6 +126,30 @@ impl Proposer {
         self.admit(&at, Owner::Here, wish)
     }
 
+    /// The same by a session that only this server knows.
+    pub(super) fn local(
+        &mut self,
+        at: Place<'_>,
+        session: SessionId,
+        xid: i32,
+        auth: &AuthInfo,
+        wish: Wish,
+    ) -> Asked {
+        let at = at.proposal(session, xid, auth);
+        let at = Proposal { no_ephemerals: Some(OpError::EphemeralOnLocalSession), ..at };
+        self.without_session(&at, wish)
+    }
+
+    /// A session that is not in the table asks, and may.
+    fn without_session(&mut self, at: &Proposal<'_>, wish: Wish) -> Asked {
+        Asked::Proposed(entry(match wish {
+            Wish::Request(RequestBody::Op(Request::Sync(_))) => return Asked::Sync,
+            Wish::Request(RequestBody::Op(request)) => self.prep.request(at, request),
+            Wish::Request(RequestBody::Refused(error)) => self.prep.refuse(at, error),
+            Wish::Reconfig(next) => self.prep.reconfig(at, next),
+        }))
+    }
+
     /// A learner passes on what its client asks. Unlike a client of our own it gets an answer in any case.
     pub(super) fn forwarded(
         &mut self,
@@ -134,6 +164,10 @@ impl Proposer {
         let at = at.proposal(session, xid, auth);
         match wish {
             Wish::Request(RequestBody::Op(Request::Sync(_))) => Asked::Sync,
+            wish if !lives && !self.sessions.contains(session) && self.elsewhere.may_live(&wish, session) => {
+                let at = Proposal { no_ephemerals: Some(OpError::SessionExpired), ..at };
+                self.without_session(&at, wish)
+            }
             _ if !lives => Asked::Proposed(entry(self.prep.refuse(&at, OpError::SessionExpired))),
             wish => self.admit(&at, owner, wish),
         }
@@ -170,7 +204,7 @@ impl Proposer {
         let sessions = self.sessions_mut();
         if sessions.touch(session, timeout_ms, now) {
             sessions.own(session, owner);
-            SessionAnswer::Attached { session, timeout_ms }
+            SessionAnswer::Attached { session, timeout_ms, scope: SessionScope::Global }
         } else {
             SessionAnswer::Invalid
         }
@@ -198,9 +232,10 @@ impl Proposer {
     }
 
     /// A txn is committed.
-    pub(super) fn committed(&mut self, txn: &Txn) {
+    pub(super) fn committed(&mut self, txn: &Txn, now: Mono) {
         if matches!(txn.body, TxnBody::CloseSession { .. }) {
             self.sessions_mut().remove(txn.header.session);
+            self.elsewhere.closed(txn.header.session, now);
         }
     }
 
@@ -241,6 +276,51 @@ impl Proposer {
 
     fn sessions_mut(&mut self) -> &mut SessionTable {
         Arc::make_mut(&mut self.sessions)
+    }
+}
+
+/// Sessions that only their own server knows, as its leader has to take them: on its word.
+///
+/// What a session of the ensemble asked before it was closed may come in after the close. It was not asked for by a session
+/// that lives, so what was closed lately is remembered for as long as a learner may be behind. (Java carries it out.)
+#[derive(Clone, Debug)]
+struct Elsewhere {
+    are_on: bool,
+    me: Sid,
+    remember_ms: u64,
+    /// The oldest first.
+    closed: VecDeque<(Mono, SessionId)>,
+    known: BTreeSet<SessionId>,
+}
+
+impl Elsewhere {
+    fn new(config: &ReplicaConfig) -> Self {
+        let ensemble = config.ensemble.as_ref();
+        let are_on = ensemble.is_some_and(|ensemble| ensemble.local_sessions != LocalSessions::Off);
+        let limit = ensemble.map_or(0, |ensemble| ensemble.sync_limit);
+        let remember_ms = 2 * u64::from(limit) * u64::from(config.tick_ms);
+        Self { are_on, me: config.sid, remember_ms, closed: VecDeque::new(), known: BTreeSet::new() }
+    }
+
+    /// Might a session that is in no table live on the server that gave it its id, and ask this?
+    fn may_live(&self, wish: &Wish, session: SessionId) -> bool {
+        let of_another = (session.0 as u64) >> 56 != self.me.0 as u64 & 0xff;
+        self.are_on
+            && of_another
+            && !matches!(wish, Wish::Request(RequestBody::Op(Request::CloseSession)))
+            && !self.known.contains(&session)
+    }
+
+    fn closed(&mut self, session: SessionId, now: Mono) {
+        if !self.are_on {
+            return;
+        }
+        let old = |at: Mono| now.since(at) / 1_000_000 > self.remember_ms;
+        while let Some((_, session)) = self.closed.pop_front_if(|(at, _)| old(*at)) {
+            self.known.remove(&session);
+        }
+        self.closed.push_back((now, session));
+        self.known.insert(session);
     }
 }
 

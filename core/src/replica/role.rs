@@ -98,6 +98,8 @@ pub enum LearnerRole {
 pub enum ClientService {
     /// They may come.
     Open,
+    /// Those may come that are content with reading what this server has, while it has no leader.
+    ReadOnly,
     /// They have to go.
     Closed,
 }

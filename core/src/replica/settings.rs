@@ -152,6 +152,10 @@ pub struct Ensemble {
     pub held_max: usize,
     /// `leaderServes`.
     pub leader_serves: ClientService,
+    /// `localSessionsEnabled`, `localSessionsUpgradingEnabled`.
+    pub local_sessions: LocalSessions,
+    /// `readonlymode.enabled`: how long a leader is looked for before reads are served without one, ms; `None`: never.
+    pub read_only_after_ms: Option<u32>,
     /// `zookeeper.observer.election.DelayMs`: an observer that has lost its leader waits up to this long, ms.
     pub observer_delay_ms: u32,
 }
@@ -165,6 +169,17 @@ impl Ensemble {
     pub(super) fn window(&self) -> Window {
         Window { count: self.window_count.max(500) as usize, bytes: self.window_bytes }
     }
+}
+
+/// Whether new sessions are known to one server only until they need more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalSessions {
+    /// Every session is the ensemble's.
+    Off,
+    /// They make no ephemerals.
+    On,
+    /// Those that make an ephemeral become the ensemble's first.
+    Upgrading,
 }
 
 /// How a learner is brought up to date.

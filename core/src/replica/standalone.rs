@@ -50,7 +50,7 @@ impl Standalone {
     pub(super) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
         match input {
             Input::Tick => self.on_tick(turn),
-            Input::Connect { conn, ask } => self.on_connect(conn, ask, turn),
+            Input::Connect { conn, ask, .. } => self.on_connect(conn, ask, turn),
             Input::Request(request) => self.on_request(request, turn),
             Input::Touched(touches) => self.proposer.touched(&touches, turn.now.mono),
             Input::Durable(_) => self.commit(turn),
@@ -131,7 +131,7 @@ impl Standalone {
         }
         let mut commits = Vec::with_capacity(entries.len());
         for Entry { zxid, txn, .. } in entries {
-            self.proposer.committed(&txn);
+            self.proposer.committed(&txn, turn.now.mono);
             let origin = self.origins.pop_front_if(|(of, _)| *of == zxid).map(|(_, conn)| conn);
             commits.push(Commit::Txn { txn, origin, mode: ApplyMode::Live });
             while let Some((_, conn)) = self.syncs.pop_front_if(|(behind, _)| *behind <= zxid) {

@@ -11,7 +11,7 @@ use crate::config::quorum_config::QuorumConfig;
 use crate::election::ElectionSettings;
 use crate::election::links::LinkSettings;
 use crate::ids::{ConnId, LinkId, SessionId, Sid};
-use crate::input::{LinkEvent, SessionAsk, Token};
+use crate::input::{Access, LinkEvent, SessionAsk, Token};
 use crate::quorum::Membership;
 use crate::time::WallMs;
 use crate::tree::{ApplyMode, Changes};
@@ -45,6 +45,8 @@ fn config() -> ReplicaConfig {
         sync_reads: SyncReads::Confirmed,
         backlog_max: 1 << 20,
         held_max: 1 << 20,
+        local_sessions: LocalSessions::Off,
+        read_only_after_ms: None,
         leader_serves: ClientService::Open,
         observer_delay_ms: 0,
     };
@@ -155,7 +157,11 @@ impl Scene {
     }
 
     fn connect(&mut self, conn: u64) {
-        self.step(Input::Connect { conn: ConnId(conn), ask: SessionAsk::New { timeout_ms: 60_000 } });
+        self.step(Input::Connect {
+            conn: ConnId(conn),
+            ask: SessionAsk::New { timeout_ms: 60_000 },
+            access: Access::ReadWrite,
+        });
     }
 }
 
@@ -186,7 +192,11 @@ fn used_up_counter_ends_the_epoch_and_no_zxid_wraps_into_the_next() {
 fn ensemble_of_one_serves_syncs_and_expires_sessions() {
     let mut scene = Scene::start();
     scene.pass(1000);
-    scene.step(Input::Connect { conn: ConnId(1), ask: SessionAsk::New { timeout_ms: 4000 } });
+    scene.step(Input::Connect {
+        conn: ConnId(1),
+        ask: SessionAsk::New { timeout_ms: 4000 },
+        access: Access::ReadWrite,
+    });
     assert_eq!(scene.created, [Zxid::new(1, 1)]);
     scene.pass(3000);
     assert_eq!(scene.replica.sessions().len(), 1);

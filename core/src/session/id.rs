@@ -16,6 +16,7 @@
 //! out the same ids at the same time: what is left of the sid is mixed into the clock.
 
 use crate::ids::{SessionId, Sid, Zxid};
+use crate::rng::Dice;
 use crate::time::WallMs;
 
 /// Hands out the session ids of one incarnation of a server.
@@ -24,6 +25,7 @@ pub struct SessionIds {
     /// sid and clock.
     prefix: u64,
     number: u64,
+    local: u64,
 }
 
 /// A unit of the clock is 2^4 ms.
@@ -31,6 +33,9 @@ const CLOCK_SHIFT: u32 = 4;
 
 /// Odd, so that no two of 65,536 sids with one low byte have the same clock at the same time.
 const FAR_APART: u64 = 0x9e37;
+
+/// Numbers of sessions that only this server knows have this bit.
+const LOCAL: u64 = 1 << 39;
 
 const NUMBER_BITS: u32 = 40;
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
@@ -40,7 +45,15 @@ impl SessionIds {
     pub const fn new(sid: Sid, last: Zxid, wall: WallMs) -> Self {
         let clock = (wall.0 as u64 >> CLOCK_SHIFT ^ (sid.0 as u64 >> 8).wrapping_mul(FAR_APART)) & 0xffff;
         let prefix = ((sid.0 as u64) << 56) | (clock << NUMBER_BITS);
-        Self { prefix, number: last.0 as u64 }
+        Self { prefix, number: last.0 as u64, local: LOCAL }
+    }
+
+    /// Sessions that only this server knows take no zxid. Their numbers begin anywhere in the upper half: so they meet
+    /// those of an earlier start with the same clock about once in 2^19 times.
+    #[must_use]
+    pub fn with_salt(mut self, salt: u64) -> Self {
+        self.local = LOCAL | Dice::new(salt, 2).below(1 << 19) << 20;
+        self
     }
 
     /// The log ends here now, and holds everything that was ever committed: a member of an ensemble that lost the end of its
@@ -60,6 +73,17 @@ impl SessionIds {
             }
         }
     }
+
+    /// The next id of a session that only this server knows for which `taken` is false.
+    pub fn next_local(&mut self, taken: impl Fn(SessionId) -> bool) -> SessionId {
+        loop {
+            self.local = LOCAL | (self.local + 1) & NUMBER_MASK;
+            let id = SessionId((self.prefix | self.local) as i64);
+            if !taken(id) {
+                return id;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +96,19 @@ mod tests {
         let mut ids = SessionIds::new(Sid(3), Zxid(0x10), WallMs(0x10 * 0xabcd));
         assert_eq!(ids.next(|_| false), SessionId(0x03ab_cd00_0000_0011));
         assert_eq!(ids.next(|_| false), SessionId(0x03ab_cd00_0000_0012));
+    }
+
+    #[test]
+    fn local_ids_are_apart_from_the_others_and_begin_elsewhere_at_every_start() {
+        let mut seen = BTreeSet::new();
+        for salt in 0..100 {
+            let mut ids = SessionIds::new(Sid(3), Zxid(0x10), WallMs(0x10 * 0xabcd)).with_salt(salt);
+            let first = ids.next_local(|_| false);
+            assert_eq!(first.0 >> 39, 0x03ab_cd00_0000_0000 >> 39 | 1);
+            assert!(seen.insert(first));
+            let next = SessionId(first.0 + 1);
+            assert_eq!(ids.next_local(|id| id == next), SessionId(first.0 + 2));
+        }
     }
 
     #[test]

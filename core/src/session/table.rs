@@ -143,6 +143,11 @@ impl SessionTable {
         self.buckets.deadline()
     }
 
+    /// The timeout of a session that lives, as its connection negotiated it last, ms.
+    pub fn timeout_ms(&self, session: SessionId) -> Option<i32> {
+        self.sessions.get(&session).filter(|entry| !entry.closing).map(|entry| entry.timeout_ms)
+    }
+
     /// True if the session is in the table, closing or not.
     pub fn contains(&self, session: SessionId) -> bool {
         self.sessions.contains_key(&session)

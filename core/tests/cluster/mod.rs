@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use zk_core::action::{Action, CloseReason, Commit, ConfigNode, SessionAnswer};
+use zk_core::action::{Action, CloseReason, Commit, ConfigNode, SessionAnswer, SessionScope};
 use zk_core::address::HostPort;
 use zk_core::auth::AuthInfo;
 use zk_core::config::quorum_config::QuorumConfig;
@@ -23,11 +23,11 @@ use zk_core::election::port::PortInput;
 use zk_core::error::DiskFault;
 use zk_core::event::Event;
 use zk_core::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
-use zk_core::input::{ClientRequest, Input, LinkEvent, RequestBody, SessionAsk, Touch};
+use zk_core::input::{Access, ClientRequest, Input, LinkEvent, RequestBody, SessionAsk, Touch};
 use zk_core::quorum::Membership;
 use zk_core::replica::{
-    ClientService, Ensemble, LogShare, Outbox, ReaperSettings, Reconfig, Replica, ReplicaConfig, RoleKind,
-    SyncChoice, SyncReads,
+    ClientService, Ensemble, LocalSessions, LogShare, Outbox, ReaperSettings, Reconfig, Replica,
+    ReplicaConfig, RoleKind, SyncChoice, SyncReads,
 };
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::{Changes, Tree, TxnResult};
@@ -52,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) leader_serves: ClientService,
     /// Anybody may change the members.
     pub(crate) reconfig: Reconfig,
+    pub(crate) local_sessions: LocalSessions,
+    pub(crate) read_only_after_ms: Option<u32>,
 }
 
 impl Default for Options {
@@ -66,6 +68,8 @@ impl Default for Options {
             snap_count: 100_000,
             leader_serves: ClientService::Open,
             reconfig: Reconfig::Disabled,
+            local_sessions: LocalSessions::Off,
+            read_only_after_ms: None,
         }
     }
 }
@@ -214,6 +218,8 @@ impl World {
             backlog_max: options.backlog_max,
             held_max: options.held_max,
             leader_serves: options.leader_serves,
+            local_sessions: options.local_sessions,
+            read_only_after_ms: options.read_only_after_ms,
             syncs_max: zk_core::replica::SyncsMax::default(),
             observer_delay_ms: 0,
         };
@@ -456,6 +462,15 @@ impl World {
                 self.say(&format!("{}: synced", show::conn(*conn)));
                 return;
             }
+            Commit::Refused { conn, error } => {
+                self.say(&format!("{}: refused, {error:?}", show::conn(*conn)));
+                return;
+            }
+            Commit::Closed { conn } => {
+                self.say(&format!("{}: session closed", show::conn(*conn)));
+                self.up(sid).conns.remove(conn);
+                return;
+            }
             Commit::Txn { txn, origin, mode } => (txn, origin, mode),
         };
         let up = self.up(sid);
@@ -539,6 +554,9 @@ impl World {
                     self.up(sid).conns.clear();
                 }
             }
+            Action::SessionExpired { session } => {
+                self.up(sid).conns.retain(|_, served| *served != Some(session));
+            }
             Action::SessionMoved { session } => {
                 let name = self.session_name(session);
                 self.say(&format!("{sid}: {name} has moved"));
@@ -546,9 +564,13 @@ impl World {
             }
             Action::Session { conn, answer } => {
                 let said = match answer {
-                    SessionAnswer::Attached { session, .. } => {
+                    SessionAnswer::Attached { session, scope, .. } => {
                         self.up(sid).conns.insert(conn, Some(session));
-                        format!("attached to {}", self.session_name(session))
+                        let name = self.session_name(session);
+                        match scope {
+                            SessionScope::Global => format!("attached to {name}"),
+                            scope => format!("attached to {name}, {scope:?}"),
+                        }
                     }
                     SessionAnswer::Invalid => "invalid session".into(),
                 };
@@ -577,7 +599,7 @@ impl World {
             }
             _ => {}
         }
-        if let Event::SessionCreating { session, .. } = event {
+        if let Event::SessionCreating { session, .. } | Event::LocalSessionBegun { session, .. } = event {
             self.sessions.push(*session);
         }
         if let Some(said) = show::event(event, |session| self.session_name(session)) {
@@ -776,8 +798,12 @@ impl World {
 /// Clients.
 impl World {
     pub(crate) fn connect(&mut self, sid: Sid, conn: ConnId, ask: SessionAsk) {
+        self.connect_for(sid, conn, ask, Access::ReadWrite);
+    }
+
+    pub(crate) fn connect_for(&mut self, sid: Sid, conn: ConnId, ask: SessionAsk, access: Access) {
         self.up(sid).conns.insert(conn, None);
-        self.step(sid, Input::Connect { conn, ask });
+        self.step(sid, Input::Connect { conn, ask, access });
     }
 
     pub(crate) fn request(&mut self, sid: Sid, conn: ConnId, session: SessionId, body: RequestBody) {

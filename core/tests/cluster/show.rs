@@ -20,7 +20,11 @@ pub(crate) fn conn(conn: ConnId) -> String {
 
 pub(crate) fn standing(standing: &Standing) -> String {
     let leader = standing.leader.map_or_else(String::new, |leader| format!(" {leader}"));
-    let clients = if standing.clients == ClientService::Open { ", serves" } else { "" };
+    let clients = match standing.clients {
+        ClientService::Open => ", serves",
+        ClientService::ReadOnly => ", serves readers",
+        ClientService::Closed => "",
+    };
     format!("{:?}{leader} in {:?}{clients}", standing.role, standing.phase)
 }
 
@@ -34,6 +38,9 @@ pub(crate) fn event(event: &Event, name: impl Fn(SessionId) -> String) -> Option
         | Event::ConfigInForce { .. }
         | Event::ElectionDecided { .. } => return None,
         Event::SessionCreating { session, .. } => format!("{} is to begin", name(*session)),
+        Event::LocalSessionBegun { session, .. } => format!("{} begins here", name(*session)),
+        Event::LocalSessionUpgraded { session } => format!("{} becomes the ensemble's", name(*session)),
+        Event::LocalSessionExpired { session } => format!("{} expires here", name(*session)),
         Event::SessionExpiring { session } => format!("{} expires", name(*session)),
         Event::ElectionBegun { zxid, epoch } => format!("asks for votes with {zxid} of epoch {epoch}"),
         Event::SyncChosen { learner, kind, from, to } => {

@@ -233,7 +233,7 @@ impl Elections {
 fn times(commits: &[Commit]) -> impl Iterator<Item = WallMs> {
     commits.iter().filter_map(|commit| match commit {
         Commit::Txn { txn, .. } => Some(txn.header.time),
-        Commit::Sync { .. } => None,
+        Commit::Sync { .. } | Commit::Refused { .. } | Commit::Closed { .. } => None,
     })
 }
 

@@ -13,7 +13,7 @@ use zk_core::election::ElectionSettings;
 use zk_core::election::links::LinkSettings;
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
-use zk_core::replica::{ClientService, Ensemble, LogShare, SyncChoice, SyncReads, SyncsMax};
+use zk_core::replica::{ClientService, Ensemble, LocalSessions, LogShare, SyncChoice, SyncReads, SyncsMax};
 use zk_net::node::NodeConfig;
 use zk_net::peer::{BindRetry, KeepAlive, ListenOn, PeerConfig};
 
@@ -21,11 +21,16 @@ use super::{Client, Served, config, start, try_client, until};
 
 pub const TICK_MS: u32 = 200;
 
+/// How a configuration is to be otherwise than usual.
+pub type Change = Box<dyn Fn(&mut NodeConfig)>;
+
 /// Servers 1, 2, … of one ensemble, each over a directory of its own.
 pub struct Servers {
     dir: tempfile::TempDir,
     pub members: Arc<QuorumConfig>,
     pub up: Vec<Option<Served>>,
+    /// What is to be otherwise than usual.
+    pub change: Option<Change>,
 }
 
 /// Ports that nobody has a moment ago. All are held until the last is drawn, so that they differ.
@@ -43,12 +48,14 @@ impl Servers {
         }
         let members = Arc::new(QuorumConfig::parse(&text).unwrap());
         let up = (0..count).map(|_| None).collect();
-        Self { dir: tempfile::tempdir().unwrap(), members, up }
+        Self { dir: tempfile::tempdir().unwrap(), members, up, change: None }
     }
 
     pub fn start(&mut self, n: usize) {
         let dir = self.dir.path().join(n.to_string());
-        self.up[n - 1] = Some(start(member(&dir, Sid(n as i64), &self.members)));
+        let mut config = member(&dir, Sid(n as i64), &self.members);
+        self.change.iter().for_each(|change| change(&mut config));
+        self.up[n - 1] = Some(start(config));
     }
 
     pub fn stop(&mut self, n: usize) {
@@ -139,6 +146,8 @@ pub fn member(dir: &Path, me: Sid, members: &Arc<QuorumConfig>) -> NodeConfig {
         sync_reads: SyncReads::Confirmed,
         backlog_max: 64 << 20,
         held_max: 64 << 20,
+        local_sessions: LocalSessions::Off,
+        read_only_after_ms: None,
         leader_serves: ClientService::Open,
         observer_delay_ms: 0,
     });

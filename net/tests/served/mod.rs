@@ -202,7 +202,7 @@ impl Client {
     }
 
     /// The next frame; `None` if the server has closed the connection.
-    fn frame(&mut self) -> Option<Bytes> {
+    pub fn frame(&mut self) -> Option<Bytes> {
         loop {
             if let Some(frame) = self.frames.next_frame().unwrap() {
                 return Some(frame);

@@ -7,7 +7,7 @@ use zk_core::address::HostPort;
 use zk_core::config::member::{Member, Role};
 use zk_core::config::quorum_config::{Hierarchy, QuorumConfig};
 use zk_core::ids::{Sid, Zxid};
-use zk_core::replica::{ClientService, LogShare, SyncChoice, SyncsMax};
+use zk_core::replica::{ClientService, LocalSessions, LogShare, SyncChoice, SyncsMax};
 use zk_net::peer::{BindRetry, KeepAlive, ListenOn};
 
 use super::settings::{Digits, Settings};
@@ -45,6 +45,8 @@ pub struct EnsembleCfg {
     pub syncs_max: SyncsMax,
     /// `leaderServes`.
     pub leader_serves: ClientService,
+    /// `localSessionsEnabled`, `localSessionsUpgradingEnabled`.
+    pub local_sessions: LocalSessions,
     /// `observer.election.DelayMs`, ms.
     pub observer_delay_ms: u32,
     /// `peerType`, where it is set.
@@ -56,6 +58,7 @@ pub(super) fn read(
     s: &mut Settings,
     members: &[Member],
     hierarchy: Option<Hierarchy>,
+    local_sessions: LocalSessions,
 ) -> Result<EnsembleCfg, ConfigError> {
     let file = s.source.clone();
     let config = QuorumConfig::new(Zxid::ZERO, members.iter().cloned(), hierarchy)
@@ -88,6 +91,7 @@ pub(super) fn read(
             true => ClientService::Closed,
             false => ClientService::Open,
         },
+        local_sessions,
         observer_delay_ms: s.count("observer.election.DelayMs", Digits::Decoded, 0, 200)?,
         peer_type: read_peer_type(s)?,
     })

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use zk_core::front::throttle::{Blue, ThrottleSettings, Weights};
+use zk_core::replica::LocalSessions;
 use zk_net::client::limits::{LargeRequests, Limits, RequestThrottle, Stale};
 
 use super::settings::{Digits, Setting, Settings};
@@ -11,17 +12,17 @@ use super::zoo_cfg::{ANY, positive};
 use super::{ConfigError, Level};
 
 /// All of them.
-pub(super) fn read(s: &mut Settings) -> Result<Limits, ConfigError> {
+pub(super) fn read(s: &mut Settings, sessions: LocalSessions) -> Result<Limits, ConfigError> {
     Ok(Limits {
         per_address: limit(s.number("maxClientCnxns", Digits::Decimal, ANY)?, Some(60)),
         total: limit(s.number("maxCnxns", Digits::Decoded, ANY)?, None),
-        handshakes: read_handshakes(s)?,
+        handshakes: read_handshakes(s, sessions)?,
         large: read_large(s)?,
         requests: read_requests(s)?,
     })
 }
 
-fn read_handshakes(s: &mut Settings) -> Result<ThrottleSettings, ConfigError> {
+fn read_handshakes(s: &mut Settings, sessions: LocalSessions) -> Result<ThrottleSettings, ConfigError> {
     let mut key = |name, least, default| {
         s.count(&format!("connection_throttle_{name}"), Digits::Decoded, least, default)
     };
@@ -33,17 +34,17 @@ fn read_handshakes(s: &mut Settings) -> Result<ThrottleSettings, ConfigError> {
     let ratio = millionths(s, "connection_throttle_decrease_ratio", 0)?;
     let freeze_ms = freeze.and_then(|(n, _)| u32::try_from(n).ok());
     let blue = freeze_ms.map(|freeze_ms| Blue { freeze_ms, increase, decrease, ratio });
-    Ok(ThrottleSettings { tokens, fill_time_ms, fill_count, blue, weights: read_weights(s)? })
+    Ok(ThrottleSettings { tokens, fill_time_ms, fill_count, blue, weights: read_weights(s, sessions)? })
 }
 
 /// No session of the ensemble and none that comes back weighs less than one of this server.
-fn read_weights(s: &mut Settings) -> Result<Option<Weights>, ConfigError> {
-    let Weights { global, local, renewed } = Weights::default();
-    let local = weight(s, "local", local, 1)?;
-    let global = weight(s, "global", global, local)?;
-    let renewed = weight(s, "renew", renewed, local)?;
+fn read_weights(s: &mut Settings, sessions: LocalSessions) -> Result<Option<Weights>, ConfigError> {
+    let local = weight(s, "local", 1, 1)?;
+    let global = weight(s, "global", 3, local)?;
+    let renewed = weight(s, "renew", 2, local)?;
+    let new = if sessions == LocalSessions::Off { global } else { local };
     let (enabled, _) = s.truth("connection_throttle_weight_enabled", false)?;
-    Ok(enabled.then_some(Weights { global, local, renewed }))
+    Ok(enabled.then_some(Weights { global, new, renewed }))
 }
 
 fn weight(s: &mut Settings, which: &str, default: u32, least: u32) -> Result<u32, ConfigError> {
@@ -149,7 +150,7 @@ mod tests {
             .replace("connectionDropDecrease", "connection_throttle_drop_decrease")
             .replace("connectionDecreaseRatio", "connection_throttle_decrease_ratio");
         let blue = Some(Blue { freeze_ms: 20, increase: 100_000, decrease: 10_000, ratio: 500_000 });
-        let weights = Some(Weights { global: 3, local: 1, renewed: 2 });
+        let weights = Some(Weights { global: 3, new: 3, renewed: 2 });
         let expected = ThrottleSettings { tokens: 40, fill_time_ms: 10, fill_count: 2, blue, weights };
         for text in [guide, &code] {
             let (limits, told) = with(text);
@@ -163,7 +164,7 @@ mod tests {
             "connection_throttle_weight_enabled=true\nconnection_throttle_local_session_weight=5\n\
              connection_throttle_global_session_weight=0\nconnection_throttle_renew_session_weight=4",
         );
-        assert_eq!(limits.handshakes.weights, Some(Weights { global: 5, local: 5, renewed: 5 }));
+        assert_eq!(limits.handshakes.weights, Some(Weights { global: 5, new: 5, renewed: 5 }));
         assert_eq!(told.len(), 2, "{told:?}");
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zk_core::disk::Compression;
 use zk_core::ids::Sid;
-use zk_core::replica::ReaperSettings;
+use zk_core::replica::{LocalSessions, ReaperSettings};
 use zk_core::tree::NodeTypes;
 
 use super::*;
@@ -369,4 +369,32 @@ fn java_s_old_command_line_is_read_with_java_s_tick() {
 fn a_file_that_is_not_there_is_named() {
     let error = ZooCfg::load(Path::new("/nowhere/zoo.cfg"), &[]).unwrap_err().to_string();
     assert_eq!(error, "/nowhere/zoo.cfg: No such file or directory (os error 2)");
+}
+
+#[test]
+fn local_sessions_and_readers_are_read_and_what_they_lack_is_told() {
+    let members = "server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n";
+    let cfg = with(&format!(
+        "{members}localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true\nreadonlymode.enabled=true"
+    ))
+    .unwrap();
+    assert_eq!(cfg.ensemble.as_ref().unwrap().local_sessions, LocalSessions::Upgrading);
+    assert!(cfg.read_only_mode && cfg.four_letter_words.contains("isro"));
+    assert_eq!(notices(&cfg), [""; 0]);
+    let cfg = with(&format!("{members}localSessionsEnabled=true")).unwrap();
+    assert_eq!(cfg.ensemble.as_ref().unwrap().local_sessions, LocalSessions::On);
+    let cfg =
+        with(&format!("{members}localSessionsUpgradingEnabled=true\nreadonlymode.enabled=true")).unwrap();
+    assert_eq!(cfg.ensemble.as_ref().unwrap().local_sessions, LocalSessions::Off);
+    let told = notices(&cfg);
+    assert!(
+        told[0].ends_with("localSessionsUpgradingEnabled has no effect without localSessionsEnabled"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].contains("no client can begin a session without a quorum") && told.len() == 2,
+        "{told:?}"
+    );
+    let told = notices(&with("localSessionsEnabled=true\nreadonlymode.enabled=true").unwrap());
+    assert!(told.len() == 2 && told.iter().all(|text| text.contains("one server alone")), "{told:?}");
 }

@@ -12,6 +12,7 @@ use zk_core::address::HostPort;
 use zk_core::config::member::Member;
 use zk_core::disk::Compression;
 use zk_core::ids::Sid;
+use zk_core::replica::LocalSessions;
 use zk_core::wire::limits::JUTE_MAXBUFFER;
 use zk_net::client::limits::Limits;
 
@@ -83,6 +84,8 @@ pub struct ZooCfg {
     pub service: ServiceCfg,
     /// `4lw.commands.whitelist`, with `*` spelled out.
     pub four_letter_words: BTreeSet<String>,
+    /// `readonlymode.enabled`.
+    pub read_only_mode: bool,
     /// `server.N`, by N.
     pub members: Vec<Member>,
     /// What the members have in common; `None` if this server runs alone.
@@ -169,7 +172,8 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
     let (data_dir, data_log_dir) = read_dirs(&mut s, base)?;
     let (snap_retain_count, purge_interval) = read_purge(&mut s, base)?;
     let (frame_max, record_max) = read_frame_limits(&mut s)?;
-    let limits = limits::read(&mut s)?;
+    let sessions = read_local_sessions(&mut s)?;
+    let limits = limits::read(&mut s, sessions)?;
     let force_sync = !s.word("forceSync", "no", "yes");
     if !force_sync {
         let text =
@@ -213,6 +217,7 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
         super_digest: read_super_digest(&mut s)?,
         service: service::read(&mut s)?,
         four_letter_words: read_four_letter_words(&mut s)?,
+        read_only_mode: s.truth("readonlymode.enabled", false)?.0,
         members,
         ensemble: None,
         myid: None,
@@ -227,8 +232,12 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
         return Err(setting.wrong("3, the only election algorithm there is"));
     }
     if forms_ensemble(&mut s, &cfg.members)? {
-        cfg.ensemble = Some(ensemble::read(&mut s, &cfg.members, hierarchy)?);
+        cfg.ensemble = Some(ensemble::read(&mut s, &cfg.members, hierarchy, sessions)?);
     }
+    if cfg.read_only_mode {
+        cfg.four_letter_words.insert("isro".to_owned());
+    }
+    tell_of_sessions(&mut s, &cfg, sessions);
     cfg.refusals.extend(read_rest(&mut s, cfg.ensemble.is_some()));
     cfg.notices = s.notices;
     cfg.two_paths = s.two_paths;
@@ -420,13 +429,39 @@ fn read_four_letter_words(s: &mut Settings) -> Result<BTreeSet<String>, ConfigEr
             }
         }
     }
-    if let (true, Some(setting)) = s.truth("readonlymode.enabled", false)? {
-        words.insert("isro".to_owned());
-        let text =
-            format!("{}=true allows isro; one server alone never serves without a quorum", setting.key);
-        s.tell(Level::Info, Some(setting.place), text);
-    }
     Ok(words)
+}
+
+fn read_local_sessions(s: &mut Settings) -> Result<LocalSessions, ConfigError> {
+    let (are_on, _) = s.truth("localSessionsEnabled", false)?;
+    let (upgrading, setting) = s.truth("localSessionsUpgradingEnabled", false)?;
+    Ok(match (are_on, upgrading, setting) {
+        (false, true, Some(Setting { key, place, .. })) => {
+            s.tell(Level::Warn, Some(place), format!("{key} has no effect without localSessionsEnabled"));
+            LocalSessions::Off
+        }
+        (false, ..) => LocalSessions::Off,
+        (true, false, _) => LocalSessions::On,
+        (true, true, _) => LocalSessions::Upgrading,
+    })
+}
+
+/// What a server alone has no use for, and what read-only mode wants besides.
+fn tell_of_sessions(s: &mut Settings, cfg: &ZooCfg, sessions: LocalSessions) {
+    let texts = match (cfg.ensemble.is_some(), cfg.read_only_mode, sessions) {
+        (false, read_only, sessions) => {
+            let one = read_only.then_some("readonlymode.enabled allows isro");
+            let other = (sessions != LocalSessions::Off).then_some("localSessionsEnabled has no effect");
+            let told = one.into_iter().chain(other);
+            told.map(|what| format!("{what}: one server alone has its quorum, and every session is its own")).collect()
+        }
+        (true, true, LocalSessions::Off) => vec![
+            "readonlymode.enabled without localSessionsEnabled: as in Java, no client can begin a session without a quorum"
+                .to_owned(),
+        ],
+        _ => vec![],
+    };
+    texts.into_iter().for_each(|text| s.tell(Level::Info, None, text));
 }
 
 /// Whether the members run as an ensemble. One alone does only if `standaloneEnabled=false` says so.

@@ -105,6 +105,11 @@ impl Node {
                 self.schedule_reading(cx);
             }
             Action::Session { conn, answer } => self.answer_session(conn, answer, cx)?,
+            Action::SessionExpired { session } => {
+                if let Some(conn) = self.server().conns.conn_of(session) {
+                    self.close(conn, CloseReason::SessionExpired, cx)?;
+                }
+            }
             Action::SessionMoved { session } => {
                 if let Some(conn) = self.server().conns.conn_of(session) {
                     self.close(conn, CloseReason::SessionMoved, cx)?;

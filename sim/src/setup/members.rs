@@ -10,7 +10,9 @@ use zk_core::election::ElectionSettings;
 use zk_core::election::links::{self, LinkSettings};
 use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
-use zk_core::replica::{ClientService, Ensemble, LogShare, ReplicaConfig, SyncChoice, SyncReads, SyncsMax};
+use zk_core::replica::{
+    ClientService, Ensemble, LocalSessions, LogShare, ReplicaConfig, SyncChoice, SyncReads, SyncsMax,
+};
 
 use super::Draws;
 use crate::node::{Node, Settings};
@@ -98,6 +100,8 @@ impl Members {
             sync_reads: SyncReads::Confirmed,
             backlog_max: 1 << 20,
             held_max: 1 << 20,
+            local_sessions: LocalSessions::Off,
+            read_only_after_ms: None,
             leader_serves,
             observer_delay_ms: 0,
         });

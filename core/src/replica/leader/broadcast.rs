@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use super::super::Life;
 use super::super::commit_log::Entry;
 use super::super::learner::decode_forwarded;
+use super::super::local::{Ask, Locals};
 use super::super::outbox::Turn;
 use super::super::proposer::{Asked, Place, Proposer, Wish};
 use super::super::reconfig::config_in;
@@ -60,6 +61,8 @@ struct PendingSync {
 pub(super) struct Broadcast {
     epoch: u32,
     proposer: Proposer,
+    /// Sessions of this server alone.
+    locals: Locals,
     /// Which connection waits for which txn, in zxid order.
     origins: VecDeque<(Zxid, ConnId)>,
     /// Who has acknowledged what is outstanding, oldest first.
@@ -93,6 +96,7 @@ impl Broadcast {
         Self {
             epoch,
             proposer: Proposer::new(config, tree, now),
+            locals: Locals::new(config.ensemble().local_sessions, config.tick_ms, now),
             origins: VecDeque::new(),
             acks: VecDeque::new(),
             proposed: logged,
@@ -227,6 +231,7 @@ impl Broadcast {
         }
         turn.event(Event::Committed { zxid: upto });
         self.answer_syncs(learners, turn);
+        self.close_locals(turn);
         if reconfig == Some(turn.config.sid) {
             // What was proposed behind it needed the quorums of both.
             self.commit(learners, turn);
@@ -238,7 +243,7 @@ impl Broadcast {
     /// What is committed goes to everybody who lives by it.
     fn hand_over(&mut self, entries: Vec<Entry>, learners: &mut Learners, turn: &mut Turn<'_>) {
         for entry in &entries {
-            self.proposer.committed(&entry.txn);
+            self.proposer.committed(&entry.txn, turn.now.mono);
             tell(entry, self.activated(entry.zxid), learners, turn);
         }
         let origins = &mut self.origins;
@@ -293,6 +298,10 @@ impl Broadcast {
             return Ok(());
         }
         match ask {
+            SessionAsk::New { timeout_ms } if self.locals.are_on() => {
+                let proposer = &self.proposer;
+                self.locals.open(conn, timeout_ms, turn, |id| proposer.has_session(id));
+            }
             SessionAsk::New { timeout_ms } => {
                 let place = self.place(turn)?;
                 let session = turn.session_ids.next(|id| self.proposer.has_session(id));
@@ -302,7 +311,9 @@ impl Broadcast {
             }
             SessionAsk::Reattach { session, timeout_ms } => {
                 let touch = Touch { session, timeout_ms };
-                let answer = self.proposer.reattach(touch, Owner::Here, turn.now.mono);
+                let (now, proposer) = (turn.now.mono, &mut self.proposer);
+                let answer = self.locals.reattach(touch, now);
+                let answer = answer.unwrap_or_else(|| proposer.reattach(touch, Owner::Here, now));
                 turn.out.push(Action::Session { conn, answer });
             }
         }
@@ -315,14 +326,36 @@ impl Broadcast {
         learners: &mut Learners,
         turn: &mut Turn<'_>,
     ) -> Result<(), Leave> {
-        let ClientRequest { conn, session, xid, auth, body } = request;
         if self.has_resigned() {
-            turn.close(conn, CloseReason::NotServing);
+            turn.close(request.conn, CloseReason::NotServing);
             return Ok(());
         }
-        let place = self.place(turn)?;
-        let wish = self.wish(body, place.zxid, learners, turn);
-        match self.proposer.request(place, session, xid, &auth, wish) {
+        let ask = self.locals.ask(&request, turn.now.mono);
+        let ClientRequest { conn, session, xid, auth, body } = request;
+        let asked = match ask {
+            Ask::Closing => Asked::Closing,
+            Ask::Close => {
+                self.close_locals(turn);
+                return Ok(());
+            }
+            Ask::Local => {
+                let place = self.place(turn)?;
+                let wish = self.wish(body, place.zxid, learners, turn);
+                self.proposer.local(place, session, xid, &auth, wish)
+            }
+            Ask::Upgrade { timeout_ms } => {
+                turn.event(Event::LocalSessionUpgraded { session });
+                let entry = self.proposer.open(self.place(turn)?, session, timeout_ms, Owner::Here);
+                self.propose(entry, None, turn);
+                self.proposer.request(self.place(turn)?, session, xid, &auth, Wish::Request(body))
+            }
+            Ask::Foreign => {
+                let place = self.place(turn)?;
+                let wish = self.wish(body, place.zxid, learners, turn);
+                self.proposer.request(place, session, xid, &auth, wish)
+            }
+        };
+        match asked {
             Asked::Proposed(entry) => self.propose(entry, Some(conn), turn),
             Asked::Sync => self.sync(Waiter::Conn(conn), learners, turn),
             // Dropped without a reply (client protocol §14): the commit of its close closes the connection.
@@ -390,6 +423,35 @@ impl Broadcast {
         turn.send(link, QuorumPacket::Revalidated { session: touch.session, valid });
     }
 
+    /// Answers the closes of local sessions that have nothing before them any more.
+    fn close_locals(&mut self, turn: &mut Turn<'_>) {
+        let Self { locals, origins, syncs, .. } = self;
+        locals.close_answered(turn, |_, conn| {
+            let is_its = |who: Waiter| matches!(who, Waiter::Conn(of) if of == conn);
+            origins.iter().any(|(_, of)| *of == conn) || syncs.iter().any(|sync| is_its(sync.who))
+        });
+    }
+
+    /// Clients of this server showed life.
+    pub(super) fn on_own_touched(&mut self, touches: Vec<Touch>, now: Mono) {
+        let others = self.locals.touched(touches, now);
+        self.proposer.touched(&others, now);
+    }
+
+    /// Time has passed for local sessions.
+    pub(super) fn expire_locals(&mut self, turn: &mut Turn<'_>) {
+        self.locals.on_tick(turn);
+    }
+
+    /// When [`Self::expire_locals`] wants to be called.
+    pub(super) fn local_deadline(&self) -> Option<Mono> {
+        self.locals.deadline()
+    }
+
+    pub(super) fn local_sessions(&self) -> Vec<SessionInfo> {
+        self.locals.list()
+    }
+
     pub(super) fn on_touched(&mut self, touches: &[Touch], now: Mono) {
         self.proposer.touched(touches, now);
     }
@@ -418,6 +480,7 @@ impl Broadcast {
             }
             self.syncs.pop_front();
             answer(who, learners, turn);
+            self.close_locals(turn);
         }
     }
 

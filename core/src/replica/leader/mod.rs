@@ -98,7 +98,7 @@ impl Leading {
             },
             Input::LogPart { query, part } => self.on_log_part(query, part, turn),
             Input::Tick => self.on_tick(turn)?,
-            Input::Connect { conn, ask } => match &mut self.state {
+            Input::Connect { conn, ask, .. } => match &mut self.state {
                 State::Broadcast(broadcast) => broadcast.on_connect(conn, ask, turn)?,
                 _ => refuse(conn, turn),
             },
@@ -108,7 +108,7 @@ impl Leading {
             },
             Input::Touched(touches) => {
                 if let State::Broadcast(broadcast) = &mut self.state {
-                    broadcast.on_touched(&touches, turn.now.mono);
+                    broadcast.on_own_touched(touches, turn.now.mono);
                 }
             }
             _ => {}
@@ -346,7 +346,8 @@ impl Leading {
             State::Synchronization(sync) if sync.until <= now => {
                 return Err(Leave::NoQuorum(Phase::Synchronization));
             }
-            State::Synchronization(_) | State::Broadcast(_) => {}
+            State::Broadcast(broadcast) => broadcast.expire_locals(turn),
+            State::Synchronization(_) => {}
         }
         if let State::Broadcast(broadcast) = &mut self.state {
             broadcast.reap(turn)?;
@@ -400,7 +401,10 @@ impl Leading {
         let own = match &self.state {
             State::Discovery(discovery) => discovery.deadline(),
             State::Synchronization(sync) => sync.until.min(self.beat_at),
-            State::Broadcast(broadcast) => self.beat_at.min(broadcast.reaping_at()),
+            State::Broadcast(broadcast) => {
+                let reaping = self.beat_at.min(broadcast.reaping_at());
+                broadcast.local_deadline().map_or(reaping, |at| at.min(reaping))
+            }
         };
         let silent = self.learners.iter().filter_map(|(_, learner)| self.silent_at(learner, config));
         silent.chain([own]).min()
@@ -481,6 +485,14 @@ impl Leading {
         match &self.state {
             State::Broadcast(broadcast) => broadcast.syncs(),
             _ => 0,
+        }
+    }
+
+    /// Sessions that only this server knows.
+    pub(super) fn local_sessions(&self) -> Vec<SessionInfo> {
+        match &self.state {
+            State::Broadcast(broadcast) => broadcast.local_sessions(),
+            _ => Vec::new(),
         }
     }
 

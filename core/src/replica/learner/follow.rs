@@ -7,18 +7,22 @@
 //! ```
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::super::commit_log::Entry;
+use super::super::local::{Ask, Locals};
 use super::super::outbox::Turn;
 use super::super::reconfig::config_in;
 use super::super::role::{Leave, PeerFault, SyncKind};
 use super::requests::Requests;
 use super::{LearnerKind, changes_part, unexpected};
-use crate::action::{Action, Commit, SessionAnswer};
+use crate::action::{Action, Commit, SessionAnswer, SessionScope};
 use crate::config::quorum_config::QuorumConfig;
 use crate::event::Event;
 use crate::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
 use crate::input::{ClientRequest, SessionAsk, Touch};
+use crate::session::SessionInfo;
+use crate::time::Mono;
 use crate::tree::ApplyMode;
 use crate::wire::quorum::QuorumPacket;
 
@@ -32,6 +36,8 @@ pub(super) struct Serving {
     /// The last proposal that was acknowledged. What the sync brought is, with NEWLEADER.
     acked: Zxid,
     requests: Requests,
+    /// Sessions of this server alone.
+    locals: Locals,
 }
 
 /// A reconfig is committed, and comes into force. `leaders`: who leads, and who is to.
@@ -52,8 +58,9 @@ fn activate(
 }
 
 impl Serving {
-    pub(super) fn begin(epoch: u32, sync: SyncKind, end: Zxid) -> Self {
-        Self { epoch, sync, began: end, acked: end, requests: Requests::default() }
+    pub(super) fn begin(epoch: u32, sync: SyncKind, end: Zxid, turn: &Turn<'_>) -> Self {
+        let locals = Locals::new(turn.ensemble().local_sessions, turn.config.tick_ms, turn.now.mono);
+        Self { epoch, sync, began: end, acked: end, requests: Requests::default(), locals }
     }
 
     pub(super) fn on_packet(
@@ -127,6 +134,7 @@ impl Serving {
         turn.log.prove();
         turn.apply(entries, ApplyMode::Learned, |txn| self.requests.origin(&txn.header));
         turn.event(Event::Committed { zxid });
+        self.close_locals(turn);
         Ok(())
     }
 
@@ -155,6 +163,7 @@ impl Serving {
             return Err(Leave::Fault(PeerFault::Unasked { packet: QuorumPacket::Sync.name() }));
         };
         turn.out.push(Action::Apply([Commit::Sync { conn }].into()));
+        self.close_locals(turn);
         Ok(())
     }
 
@@ -163,7 +172,7 @@ impl Serving {
             let packet = QuorumPacket::Revalidated { session, valid };
             return Err(Leave::Fault(PeerFault::Unasked { packet: packet.name() }));
         };
-        let attached = SessionAnswer::Attached { session, timeout_ms };
+        let attached = SessionAnswer::Attached { session, timeout_ms, scope: SessionScope::Global };
         let answer = if valid { attached } else { SessionAnswer::Invalid };
         turn.out.push(Action::Session { conn, answer });
         Ok(())
@@ -171,30 +180,71 @@ impl Serving {
 
     pub(super) fn on_connect(&mut self, link: LinkId, conn: ConnId, ask: SessionAsk, turn: &mut Turn<'_>) {
         match ask {
+            SessionAsk::New { timeout_ms } if self.locals.are_on() => {
+                let (tree, requests) = (turn.tree, &self.requests);
+                let taken = |id| tree.session(id).is_some() || requests.is_creating(id);
+                self.locals.open(conn, timeout_ms, turn, taken);
+            }
             SessionAsk::New { timeout_ms } => {
                 let tree = turn.tree;
                 let taken = |id| tree.session(id).is_some() || self.requests.is_creating(id);
                 let session = turn.session_ids.next(taken);
                 turn.event(Event::SessionCreating { session, timeout_ms });
-                let request = self.requests.create_session(conn, session, timeout_ms);
+                let request = self.requests.create_session(Some(conn), session, timeout_ms);
                 turn.send(link, QuorumPacket::Request(request));
             }
             SessionAsk::Reattach { session, timeout_ms } => {
                 let touch = Touch { session, timeout_ms };
+                if let Some(answer) = self.locals.reattach(touch, turn.now.mono) {
+                    turn.out.push(Action::Session { conn, answer });
+                    return;
+                }
                 self.requests.ask(conn, touch);
                 turn.send(link, QuorumPacket::Revalidate { touch });
             }
         }
     }
 
-    /// Whether the session lives, and whether it may ask through this server, is for the leader to say.
+    /// Whether a session of the ensemble lives, and whether it may ask through this server, is for the leader to say.
     pub(super) fn on_request(&mut self, link: LinkId, request: ClientRequest, turn: &mut Turn<'_>) {
+        match self.locals.ask(&request, turn.now.mono) {
+            Ask::Closing => return,
+            Ask::Close => return self.close_locals(turn),
+            Ask::Upgrade { timeout_ms } => {
+                let session = request.session;
+                turn.event(Event::LocalSessionUpgraded { session });
+                let create = self.requests.create_session(None, session, timeout_ms);
+                turn.send(link, QuorumPacket::Request(create));
+            }
+            Ask::Foreign | Ask::Local => {}
+        }
         let request = self.requests.forward(request);
         turn.send(link, QuorumPacket::Request(request));
     }
 
-    pub(super) fn on_touched(&mut self, touches: &[Touch]) {
-        self.requests.touch(touches);
+    pub(super) fn on_touched(&mut self, touches: Vec<Touch>, now: Mono) {
+        let others = self.locals.touched(touches, now);
+        self.requests.touch(&others);
+    }
+
+    /// Answers the closes of local sessions that have nothing before them any more.
+    pub(super) fn close_locals(&mut self, turn: &mut Turn<'_>) {
+        let Self { locals, requests, .. } = self;
+        locals.close_answered(turn, |session, conn| requests.owes(session, conn));
+    }
+
+    /// Time has passed for local sessions.
+    pub(super) fn on_tick(&mut self, turn: &mut Turn<'_>) {
+        self.locals.on_tick(turn);
+    }
+
+    /// When [`Self::on_tick`] wants to be called.
+    pub(super) fn local_deadline(&self) -> Option<Mono> {
+        self.locals.deadline()
+    }
+
+    pub(super) fn local_sessions(&self) -> Vec<SessionInfo> {
+        self.locals.list()
     }
 
     pub(super) const fn sync_kind(&self) -> SyncKind {

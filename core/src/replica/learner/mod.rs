@@ -14,6 +14,8 @@ mod observe;
 mod requests;
 mod sync;
 
+use alloc::vec::Vec;
+
 use super::outbox::Turn;
 use super::reconfig::keeps_leader;
 use super::role::{ClientService, Leave, PeerFault, Phase, RoleKind, Standing, SyncKind};
@@ -23,6 +25,7 @@ use crate::config::quorum_config::QuorumConfig;
 use crate::ids::{ConnId, LinkId, Sid, Zxid};
 use crate::input::{Input, LinkEvent};
 use crate::quorum;
+use crate::session::SessionInfo;
 use crate::time::Mono;
 use crate::wire::quorum::QuorumPacket;
 use follow::Serving;
@@ -81,7 +84,7 @@ impl Learning {
             }
             Input::Durable(token) => self.on_durable(token, turn),
             Input::Tick => self.on_tick(turn)?,
-            Input::Connect { conn, ask } => match &mut self.stage {
+            Input::Connect { conn, ask, .. } => match &mut self.stage {
                 Stage::Serving(serving) => serving.on_connect(self.link, conn, ask, turn),
                 _ => refuse(conn, turn),
             },
@@ -91,7 +94,7 @@ impl Learning {
             },
             Input::Touched(touches) => {
                 if let Stage::Serving(serving) = &mut self.stage {
-                    serving.on_touched(&touches);
+                    serving.on_touched(touches, turn.now.mono);
                 }
             }
             _ => {}
@@ -186,6 +189,9 @@ impl Learning {
     }
 
     fn on_tick(&mut self, turn: &mut Turn<'_>) -> Result<(), Leave> {
+        if let Stage::Serving(serving) = &mut self.stage {
+            serving.on_tick(turn);
+        }
         if let Stage::Dialling(dialling) = &mut self.stage {
             if let Some(link) = dialling.on_tick(self.leader, turn)? {
                 self.link = link;
@@ -214,6 +220,9 @@ impl Learning {
     pub(super) fn deadline(&self, config: &ReplicaConfig) -> Option<Mono> {
         match &self.stage {
             Stage::Dialling(dialling) => Some(dialling.deadline()),
+            Stage::Serving(serving) => {
+                self.silent_at(config).into_iter().chain(serving.local_deadline()).min()
+            }
             _ => self.silent_at(config),
         }
     }
@@ -262,6 +271,14 @@ impl Learning {
             Stage::Syncing(syncing) => syncing.kind(),
             Stage::Taking(taking) => Some(taking.kind()),
             Stage::Serving(serving) => Some(serving.sync_kind()),
+        }
+    }
+
+    /// Sessions that only this server knows.
+    pub(super) fn local_sessions(&self) -> Vec<SessionInfo> {
+        match &self.stage {
+            Stage::Serving(serving) => serving.local_sessions(),
+            _ => Vec::new(),
         }
     }
 

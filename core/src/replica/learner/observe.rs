@@ -17,6 +17,7 @@ impl Serving {
         let requests = self.requests_mut();
         turn.apply(entries, ApplyMode::Learned, |txn| requests.origin(&txn.header));
         turn.event(Event::Committed { zxid });
+        self.close_locals(turn);
         Ok(())
     }
 }

@@ -21,7 +21,8 @@ use crate::wire::txn::TxnHeader;
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     cxid: i32,
-    conn: ConnId,
+    /// Nobody waits for a session to become the ensemble's.
+    conn: Option<ConnId>,
 }
 
 /// See the module.
@@ -38,10 +39,10 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// A new session, whose id this server has chosen: the question for the leader.
+    /// A new session, whose id this server has chosen, or one that only this server knew: the question for the leader.
     pub(super) fn create_session(
         &mut self,
-        conn: ConnId,
+        conn: Option<ConnId>,
         session: SessionId,
         timeout_ms: i32,
     ) -> ForwardedRequest {
@@ -65,7 +66,7 @@ impl Requests {
         if op == op::SYNC {
             self.syncs.push_back(conn);
         } else {
-            self.wait(session, cxid, conn);
+            self.wait(session, cxid, Some(conn));
         }
         let forwarded = ForwardedRequest { session, cxid, op, body, auth: Some(auth.ids.clone()) };
         #[cfg(feature = "museum")]
@@ -83,7 +84,7 @@ impl Requests {
         self.sent.iter().filter(|request| waits(request)).cloned().collect()
     }
 
-    fn wait(&mut self, session: SessionId, cxid: i32, conn: ConnId) {
+    fn wait(&mut self, session: SessionId, cxid: i32, conn: Option<ConnId>) {
         self.pending_count += 1;
         self.pending.entry(session).or_default().push_back(Pending { cxid, conn });
     }
@@ -96,7 +97,7 @@ impl Requests {
         if waiting.is_empty() {
             self.pending.remove(&header.session);
         }
-        Some(conn)
+        conn
     }
 
     /// Whose sync a SYNC answers.
@@ -128,6 +129,11 @@ impl Requests {
     pub(super) fn take_touches(&mut self) -> Vec<Touch> {
         let touched = core::mem::take(&mut self.touched);
         touched.into_iter().map(|(session, timeout_ms)| Touch { session, timeout_ms }).collect()
+    }
+
+    /// True if the session, or this connection with a sync, waits for the leader.
+    pub(super) fn owes(&self, session: SessionId, conn: ConnId) -> bool {
+        self.pending.contains_key(&session) || self.syncs.contains(&conn)
     }
 
     /// True if an id that this server chose is on its way to become a session.

@@ -433,7 +433,7 @@ impl Taking {
         } else if planted!(turn.config.museum, P17) {
             turn.log.hold_back();
         }
-        let mut serving = Serving::begin(self.epoch, self.kind, self.end);
+        let mut serving = Serving::begin(self.epoch, self.kind, self.end, turn);
         for entry in core::mem::take(&mut self.proposed) {
             serving.on_proposal(entry, turn)?;
         }

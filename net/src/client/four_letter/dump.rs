@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use zk_core::ids::SessionId;
 use zk_core::replica::RoleKind;
+use zk_core::session::SessionInfo;
 use zk_core::time::Mono;
 
 use super::date::java_date;
@@ -14,9 +15,18 @@ use crate::shared::Shared;
 
 pub(super) fn dump(shared: &Shared) -> String {
     let mut out = String::from("SessionTracker dump:\n");
+    let (locals, sessions) = shared
+        .consensus
+        .look(|replica| (replica.has_local_sessions().then(|| replica.local_sessions()), replica.sessions()));
+    let global = if let Some(locals) = &locals {
+        put_by_end("Local Session", locals, shared, &mut out);
+        "Global Session"
+    } else {
+        "Session"
+    };
     match shared.standing().role {
         RoleKind::Following | RoleKind::Observing => put_global(shared, &mut out),
-        _ => put_by_end(shared, &mut out),
+        _ => put_by_end(global, &sessions, shared, &mut out),
     }
 
     out.push_str("ephemeral nodes dump:\n");
@@ -43,14 +53,13 @@ pub(super) fn dump(shared: &Shared) -> String {
     out
 }
 
-/// Sessions by when they end, which only leaders know.
-fn put_by_end(shared: &Shared, out: &mut String) {
-    let sessions = shared.consensus.look(zk_core::replica::Replica::sessions);
+/// Sessions by when they end: of the ensemble's only leaders know that.
+fn put_by_end(kind: &str, sessions: &[SessionInfo], shared: &Shared, out: &mut String) {
     let mut sets: BTreeMap<Mono, Vec<String>> = BTreeMap::new();
-    for info in &sessions {
+    for info in sessions {
         sets.entry(info.expires_at).or_default().push(format!("{}", info.session));
     }
-    put_sets("Session", &sets, shared, out);
+    put_sets(kind, &sets, shared, out);
 }
 
 /// Sessions with their timeouts, as learners know them.

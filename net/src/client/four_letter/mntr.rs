@@ -40,6 +40,7 @@ fn put_ensemble(shared: &Shared, role: RoleKind, out: &mut Lines) {
         match role {
             RoleKind::Leading => "leading - broadcast",
             RoleKind::Observing => "observing - broadcast",
+            RoleKind::Looking => "looking",
             _ => "following - broadcast",
         },
     );
@@ -111,7 +112,8 @@ fn put_gauges(shared: &Shared, out: &mut Lines) {
     out.put("ephemerals_count", view.ephemeral_count());
     out.put("approximate_data_size", view.data_size());
     out.put("global_sessions", view.sessions().count());
-    out.put("local_sessions", 0);
+    let locals = shared.consensus.look(|replica| replica.local_sessions().len());
+    out.put("local_sessions", locals);
     let watches: usize = (0..SHARDS).map(|i| shared.watches.shard(i, |shard| shard.count())).sum();
     out.put("watch_count", watches);
     out.put("auth_failed_count", shared.metrics.auth_failed.get());

@@ -10,7 +10,7 @@ mod stats;
 mod watches;
 
 pub use facts::{EnsembleFacts, Facts};
-use zk_core::replica::RoleKind;
+use zk_core::replica::{ClientService, RoleKind};
 
 use crate::shared::Shared;
 
@@ -90,6 +90,7 @@ pub(super) fn answer(shared: &Shared, word: Word, behind: &[u8]) -> Option<Strin
         return without_service(shared, word, behind);
     }
     Some(match word {
+        Word::Isro if shared.standing().clients == ClientService::ReadOnly => "ro".to_owned(),
         Word::Isro => "rw".to_owned(),
         Word::Ruok | Word::Gtmk | Word::Stmk | Word::TelnetClose | Word::Envi => {
             return always(shared, word, behind);
@@ -143,6 +144,7 @@ pub(super) const fn mode(role: RoleKind) -> &'static str {
         RoleKind::Leading => "leader",
         RoleKind::Following => "follower",
         RoleKind::Observing => "observer",
-        RoleKind::Looking => "looking",
+        // It is asked only while it serves.
+        RoleKind::Looking => "read-only",
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use zk_core::front::connection::ConnectionStats;
 use zk_core::ids::SessionId;
-use zk_core::replica::RoleKind;
+use zk_core::replica::{ClientService, RoleKind};
 
 use super::mode;
 use super::number::{mean, or_minus_one};
@@ -15,16 +15,24 @@ use crate::gate::Entry;
 use crate::shared::Shared;
 
 pub(super) fn srvr(shared: &Shared) -> String {
-    format!("Zookeeper version: {}\n{}", shared.facts.version, counts(shared))
+    format!("Zookeeper version: {}\n{}{}", shared.facts.version, read_only(shared), counts(shared))
 }
 
 pub(super) fn stat(shared: &Shared) -> String {
-    let mut out = format!("Zookeeper version: {}\nClients:\n", shared.facts.version);
+    let mut out = format!("Zookeeper version: {}\n{}Clients:\n", shared.facts.version, read_only(shared));
     for client in shared.table.all() {
         line(&client, Detail::Short, &mut out);
     }
     out.push('\n');
     out + &counts(shared)
+}
+
+/// What a server says besides while it has no leader.
+fn read_only(shared: &Shared) -> &'static str {
+    match shared.standing().clients {
+        ClientService::ReadOnly => "READ-ONLY mode; serving only read-only clients\n",
+        _ => "",
+    }
 }
 
 pub(super) fn cons(shared: &Shared) -> String {

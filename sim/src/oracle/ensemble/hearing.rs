@@ -103,7 +103,7 @@ impl Ensemble {
     pub(super) fn goes_on(&mut self, node: u32, action: &Action) {
         let machine = self.machines.get_mut(&node).expect("a machine of this ensemble");
         let session = match action {
-            Action::Session { answer: SessionAnswer::Attached { session, timeout_ms }, .. } => {
+            Action::Session { answer: SessionAnswer::Attached { session, timeout_ms, .. }, .. } => {
                 machine.part.hearing.negotiated.insert(*session, *timeout_ms);
                 *session
             }
