@@ -4,6 +4,7 @@ mod asked;
 pub mod bench;
 pub mod check;
 pub mod cli;
+pub mod compatibility;
 pub mod config;
 pub mod diff;
 mod environment;

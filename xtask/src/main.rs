@@ -24,6 +24,8 @@ enum Command {
     Tidy,
     Faceoff(faceoff::Args),
     Museum(museum::Arguments),
+    /// Writes the tables of docs/compatibility.md anew, from those in the code. (A test of `server` compares them.)
+    Compatibility,
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,20 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::check(),
         Command::Faceoff(args) => faceoff::run(&args),
         Command::Museum(arguments) => museum::open(&arguments),
+        Command::Compatibility => step::run(
+            "compatibility",
+            &[
+                "cargo",
+                "run",
+                "-q",
+                "-p",
+                "server",
+                "--example",
+                "compatibility",
+                "--",
+                "docs/compatibility.md",
+            ],
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

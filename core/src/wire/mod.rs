@@ -10,6 +10,7 @@ pub mod framing;
 pub mod jute;
 pub mod limits;
 pub mod multi;
+pub mod operations;
 pub mod quorum;
 pub mod quorum_auth;
 pub mod quorum_stream;

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // each test binary uses its part
 
 pub(crate) mod check;
+mod clients;
 pub(crate) mod disk;
 pub(crate) mod puppets;
 pub(crate) mod show;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 
 use zk_core::action::{Action, CloseReason, Commit, ConfigNode, SessionAnswer, SessionScope};
 use zk_core::address::HostPort;
-use zk_core::auth::AuthInfo;
 use zk_core::config::quorum_config::QuorumConfig;
 use zk_core::election::ElectionSettings;
 use zk_core::election::links::{self, AfterGreeting, LinkCommand, LinkSettings};
@@ -23,7 +23,7 @@ use zk_core::election::port::PortInput;
 use zk_core::error::DiskFault;
 use zk_core::event::Event;
 use zk_core::ids::{ConnId, LinkId, SessionId, Sid, Zxid};
-use zk_core::input::{Access, ClientRequest, Input, LinkEvent, RequestBody, SessionAsk, Touch};
+use zk_core::input::{Input, LinkEvent};
 use zk_core::quorum::Membership;
 use zk_core::replica::{
     ClientService, Ensemble, LocalSessions, LogShare, Outbox, ReaperSettings, Reconfig, Replica,
@@ -32,7 +32,6 @@ use zk_core::replica::{
 use zk_core::time::{Mono, Now, WallMs};
 use zk_core::tree::{Changes, Tree, TxnResult};
 use zk_core::wire::quorum::QuorumPacket;
-use zk_core::wire::request::Request;
 use zk_core::wire::txn::TxnBody;
 
 use check::Ledger;
@@ -792,40 +791,5 @@ impl World {
 
     pub(crate) fn heal(&mut self, a: Sid, b: Sid) {
         self.cut.remove(&(a.min(b), a.max(b)));
-    }
-}
-
-/// Clients.
-impl World {
-    pub(crate) fn connect(&mut self, sid: Sid, conn: ConnId, ask: SessionAsk) {
-        self.connect_for(sid, conn, ask, Access::ReadWrite);
-    }
-
-    pub(crate) fn connect_for(&mut self, sid: Sid, conn: ConnId, ask: SessionAsk, access: Access) {
-        self.up(sid).conns.insert(conn, None);
-        self.step(sid, Input::Connect { conn, ask, access });
-    }
-
-    pub(crate) fn request(&mut self, sid: Sid, conn: ConnId, session: SessionId, body: RequestBody) {
-        self.xid += 1;
-        let request =
-            ClientRequest { conn, session, xid: self.xid, auth: Arc::new(AuthInfo::default()), body };
-        self.step(sid, Input::Request(request));
-    }
-
-    pub(crate) fn op(&mut self, sid: Sid, conn: ConnId, op: Request) {
-        let session = self.up(sid).conns.get(&conn).copied().flatten();
-        let session = session.unwrap_or_else(|| panic!("{} has no session", show::conn(conn)));
-        self.request(sid, conn, session, RequestBody::Op(op));
-    }
-
-    pub(crate) fn touch(&mut self, sid: Sid, session: SessionId) {
-        self.step(sid, Input::Touched(vec![Touch { session, timeout_ms: 4000 }]));
-    }
-
-    /// On which server a connection is.
-    pub(crate) fn home(&self, conn: ConnId) -> Option<Sid> {
-        let serves = |server: &Server| server.up.as_ref().is_some_and(|up| up.conns.contains_key(&conn));
-        self.servers.iter().find(|(_, server)| serves(server)).map(|(sid, _)| *sid)
     }
 }

@@ -5,7 +5,7 @@
 
 /// What becomes of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// [`super::zoo_cfg`] reads it.
     Applied,
     /// Accepted, has no effect; the notice gives this reason.
@@ -30,7 +30,7 @@ pub(super) fn canonical(key: &str) -> &str {
 }
 
 /// What becomes of the key with this canonical name; `None` for one that nobody knows.
-pub(super) fn fate(canonical: &str) -> Option<Fate> {
+pub(crate) fn fate(canonical: &str) -> Option<Fate> {
     let exact = KEYS.iter().find(|(name, _)| *name == canonical);
     // The longest prefix counts, so that `ssl.quorum.` is told from `ssl.`.
     let by_prefix = || {
@@ -38,6 +38,24 @@ pub(super) fn fate(canonical: &str) -> Option<Fate> {
         fits.max_by_key(|(prefix, _)| prefix.len())
     };
     exact.or_else(by_prefix).map(|(_, fate)| *fate)
+}
+
+/// Every name that is known, with what becomes of it: in the order of names; families end with a dot, or with what a number
+/// or a name follows.
+pub(crate) fn all() -> Vec<(&'static str, Fate)> {
+    let mut all: Vec<_> = KEYS.iter().chain(FAMILIES).copied().collect();
+    all.sort_by_key(|(name, _)| (name.to_lowercase(), *name));
+    all
+}
+
+/// What the admin guide calls this key besides.
+pub(crate) fn aliases(name: &str) -> Vec<&'static str> {
+    ALIASES.iter().filter(|(_, of)| *of == name).map(|(alias, _)| *alias).collect()
+}
+
+/// True of a name of which only the beginning is fixed.
+pub(crate) fn is_family(name: &str) -> bool {
+    FAMILIES.iter().any(|(prefix, _)| *prefix == name)
 }
 
 /// The known name nearest to an unknown one, if any is near enough to be what was meant.

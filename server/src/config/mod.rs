@@ -2,7 +2,7 @@
 //! that the operator should hear about it. Opens no file but the configuration itself and `myid`, and starts nothing.
 
 mod ensemble;
-mod keys;
+pub(crate) mod keys;
 mod limits;
 mod members;
 pub mod properties;
