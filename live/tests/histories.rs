@@ -78,7 +78,7 @@ impl Client {
         let response = ConnectResponse::from_bytes(frame)?;
         ensure!(response.timeout_ms > 0, "the session {} has expired", self.session);
         (self.session, self.password) = (response.session, response.password);
-        self.note(Seen::Connected { session: self.session, identities: Arc::new([]) });
+        self.note(Seen::Connected { session: self.session, identities: Arc::new([]), read_only: false });
         Ok(true)
     }
 

@@ -91,6 +91,8 @@ pub struct Client {
     /// No new operations; it pings on, and waits for what is under way.
     pub quiet: bool,
     silent_until: Time,
+    /// It is connected to a server that has no leader, and looks for another then.
+    leaves_at: Option<Time>,
     /// Sequential nodes that it made lately, to be deleted again.
     made: VecDeque<Text>,
 }
@@ -99,6 +101,8 @@ pub struct Client {
 const FRAME_MAX: usize = 8 << 20;
 /// Bytes: some dozens of requests.
 const ROOM: usize = 4 << 10;
+/// How long a client stays where it can only read before it looks for another server, ms.
+const READ_ONLY_MS: u64 = 2_000;
 /// How long a client waits before it dials again, ms: between this and five times this.
 const RETRY_MS: u64 = 20;
 
@@ -129,6 +133,7 @@ impl Client {
             expired: 0,
             quiet: false,
             silent_until: Time(0),
+            leaves_at: None,
             made: VecDeque::new(),
         }
     }
@@ -146,6 +151,11 @@ impl Client {
     /// True while it is connected with an established session.
     pub const fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Connected)
+    }
+
+    /// True while its server has no leader, as far as it knows.
+    pub const fn only_reads(&self) -> bool {
+        self.leaves_at.is_some() && self.is_connected()
     }
 
     /// Requests under way.
@@ -222,7 +232,7 @@ impl Client {
             timeout_ms: self.wanted_timeout_ms,
             session,
             password,
-            read_only: Some(false),
+            read_only: Some(self.workload.read_only),
         };
         let mut out = BytesMut::new();
         put_frame(&mut out, |out| request.encode(out));
@@ -251,7 +261,10 @@ impl Client {
         let timeout_ms = response.timeout_ms;
         self.session = Some(Session { id: response.session, password: response.password, timeout_ms });
         self.phase = Phase::Connected;
-        acts.push(Act::Tell(Seen::Connected { session: response.session, identities: self.identities() }));
+        let read_only = response.read_only == Some(true);
+        self.leaves_at = read_only.then(|| now.plus(ms(READ_ONLY_MS)));
+        let (session, identities) = (response.session, self.identities());
+        acts.push(Act::Tell(Seen::Connected { session, identities, read_only }));
         if self.workload.auth {
             let auth = AuthPacket {
                 kind: 0,
@@ -379,7 +392,8 @@ impl Client {
 
     fn work(&mut self, now: Time, dice: &mut Dice, acts: &mut Vec<Act>) {
         let timeout_ms = self.session.as_ref().map_or(0, |session| session.timeout_ms) as u64;
-        if now >= self.heard.plus(ms(timeout_ms * 2 / 3)) {
+        let leaves = self.leaves_at.is_some_and(|at| now >= at);
+        if leaves || now >= self.heard.plus(ms(timeout_ms * 2 / 3)) {
             self.lose(now, dice, acts, Some(Act::Hang));
             return;
         }
@@ -471,7 +485,8 @@ impl Client {
                 let give_up = self.heard.plus(ms(timeout_ms * 2 / 3));
                 let idle = self.quiet || self.waiting.len() >= self.workload.pipeline as usize;
                 let work = if idle { give_up } else { self.next_op };
-                ping.min(give_up).min(work).max(now.plus(1))
+                let leave = self.leaves_at.unwrap_or(give_up);
+                ping.min(give_up).min(work).min(leave).max(now.plus(1))
             }
         };
     }

@@ -117,6 +117,8 @@ pub struct Workload {
     pub operations: Option<u64>,
     /// Credentials that clients present: half of their creates are for themselves only.
     pub auth: bool,
+    /// They are content with a server that has no leader.
+    pub read_only: bool,
 }
 
 impl Default for Workload {
@@ -137,6 +139,7 @@ impl Default for Workload {
             closing: (0, 1),
             operations: None,
             auth: false,
+            read_only: false,
         }
     }
 }

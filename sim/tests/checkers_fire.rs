@@ -52,7 +52,9 @@ impl Story {
         let mut story =
             Self { commits: Commits::default(), histories: Histories::default(), tree: Tree::new(), xid: 0 };
         story.commit(0, TxnBody::CreateSession { timeout_ms: 4_000 }).expect("a session begins");
-        story.see(Seen::Connected { session: SESSION, identities: [].into() }).expect("it is connected");
+        story
+            .see(Seen::Connected { session: SESSION, identities: [].into(), read_only: false })
+            .expect("it is connected");
         story
     }
 
@@ -289,7 +291,7 @@ fn i32_a_sync_does_not_see_what_had_completed() {
     story.tree.apply(&story.commits.last().unwrap().txn.clone(), ApplyMode::Replay, &mut Vec::new());
     story.create("/a", 1);
     let mut see = |seen| story.histories.take(other, seen, &mut story.commits);
-    see(Seen::Connected { session, identities: [].into() }).unwrap();
+    see(Seen::Connected { session, identities: [].into(), read_only: false }).unwrap();
     let request = Arc::new(Request::Sync(SyncRequest { path: None }));
     see(Seen::Asked { xid: 1, request }).unwrap();
     breaks(Invariant::I32, see(Seen::Replied { xid: 1, zxid: Zxid(2), err: 0, reply: None }));
@@ -360,7 +362,7 @@ fn i36_a_reconnect_does_not_tell_what_was_missed() {
     let mut story = Story::new();
     story.create("/a", 1);
     story.see(Seen::Lost).unwrap();
-    story.see(Seen::Connected { session: SESSION, identities: [].into() }).unwrap();
+    story.see(Seen::Connected { session: SESSION, identities: [].into(), read_only: false }).unwrap();
     let list = |paths: &[&str]| Some(paths.iter().map(|path| Text::from(*path)).collect());
     let again =
         SetWatches { relative_zxid: Zxid(1), data: list(&[]), exist: list(&["/a"]), child: list(&[]) };

@@ -2,7 +2,8 @@
 //! (`readonlymode.enabled`; semantics §14; Java: `ReadOnlyZooKeeperServer`).
 //!
 //! Everything that is committed here has been applied before votes are asked for, and nothing is applied until a leader is
-//! found: what is read does not change, and no watch fires. When a leader is found the connections are closed.
+//! found: what is read does not change, and no watch fires. A server that has just started holds all of its log, as in Java,
+//! and cannot know of its end whether that is committed. When a leader is found the connections are closed.
 
 use alloc::vec::Vec;
 
@@ -24,6 +25,8 @@ pub(super) enum ReadOnly {
     Off,
     /// From then on.
     From(Mono),
+    /// As soon as disk and tree have come to rest.
+    Settling,
     /// It does.
     Serving(Locals),
 }
@@ -39,12 +42,15 @@ impl ReadOnly {
 
     /// One input while there is no leader.
     pub(super) fn step(&mut self, input: Input, turn: &mut Turn<'_>) {
-        match (&mut *self, input) {
-            (Self::From(at), Input::Tick) if *at <= turn.now.mono && turn.log.is_settled() => {
-                let kind = turn.ensemble().local_sessions;
-                *self = Self::Serving(Locals::read_only(kind, turn.config.tick_ms, turn.now.mono));
-                turn.stand(Standing { clients: ClientService::ReadOnly, ..Standing::LOOKING });
-            }
+        if matches!(self, Self::From(at) if *at <= turn.now.mono) {
+            *self = Self::Settling;
+        }
+        if matches!(self, Self::Settling) && turn.log.is_settled() {
+            let kind = turn.ensemble().local_sessions;
+            *self = Self::Serving(Locals::read_only(kind, turn.config.tick_ms, turn.now.mono));
+            turn.stand(Standing { clients: ClientService::ReadOnly, ..Standing::LOOKING });
+        }
+        match (self, input) {
             (Self::Serving(locals), Input::Tick) => locals.on_tick(turn),
             (Self::Serving(locals), Input::Touched(touches)) => {
                 let _ = locals.touched(touches, turn.now.mono);
@@ -72,7 +78,7 @@ impl ReadOnly {
     /// When it wants a `Tick`.
     pub(super) fn deadline(&self) -> Option<Mono> {
         match self {
-            Self::Off => None,
+            Self::Off | Self::Settling => None,
             Self::From(at) => Some(*at),
             Self::Serving(locals) => locals.deadline(),
         }

@@ -33,6 +33,7 @@ pub(super) fn draw(draw: &mut Draw, api: &Api) -> Load {
         format!("data = \"{}\"", draw.doubling(1, 12)),
         format!("closing = \"1/{}\"", draw.doubling(20, 6)),
         format!("auth = {}", draw.chance(1, 4)),
+        format!("read_only = {}", draw.chance(1, 3)),
     ];
     lines.extend(api.workload.iter().cloned());
     Load { clients: draw.between(1, 6), operations: draw.doubling(50, 3), lines }

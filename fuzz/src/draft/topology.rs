@@ -191,6 +191,12 @@ fn draw_ensemble(draw: &mut Draw, lines: &mut Vec<String>, slow_snapshots: bool)
     if draw.chance(1, 10) {
         lines.push("leader_serves = \"no\"".to_owned());
     }
+    if draw.chance(1, 3) {
+        lines.push(format!("sessions = \"{}\"", draw.of(&["local", "upgrading"])));
+    }
+    if draw.chance(1, 3) {
+        lines.push(format!("read_only_after = \"{}ms\"", draw.doubling(100, 6)));
+    }
     if draw.chance(1, 4) && !slow_snapshots {
         lines.push(format!("init_limit = {}", draw.between(2, 20)));
         lines.push(format!("sync_limit = {}", draw.between(2, 10)));

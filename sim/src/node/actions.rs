@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zk_core::action::{Action, CloseReason, Commit, DiskCommand, SessionAnswer};
+use zk_core::action::{Action, CloseReason, Commit, DiskCommand, SessionAnswer, SessionScope};
 use zk_core::election::port::PortInput;
 use zk_core::event::Event;
 use zk_core::front::{self, Connections, Intake};
@@ -181,8 +181,15 @@ impl Node {
         match job {
             Job::Commits(batch) => {
                 for step in &batch {
-                    if let Commit::Txn { txn, .. } = step {
-                        commit(txn, cx.commits, cx.histories)?;
+                    match step {
+                        Commit::Txn { txn, .. } => commit(txn, cx.commits, cx.histories)?,
+                        Commit::Closed { conn } => {
+                            let session = self.server().conns.with(*conn, |c| c.session()).flatten();
+                            if let Some(session) = session {
+                                cx.commits.local_ends(session);
+                            }
+                        }
+                        Commit::Sync { .. } | Commit::Refused { .. } => {}
                     }
                 }
                 let now = self.clock.now(cx.at);
@@ -196,7 +203,12 @@ impl Node {
                     now,
                     &mut intake,
                 );
-                self.check_digest(cx)?;
+                // Who has no leader may hold what is not committed.
+                let known =
+                    !self.server().serves_readers || cx.commits.at(self.server().tree.last_zxid()).is_some();
+                if known {
+                    self.check_digest(cx)?;
+                }
             }
             Job::Adopt(tree) => {
                 self.server().tree = *tree;
@@ -237,8 +249,8 @@ impl Node {
         answer: SessionAnswer,
         cx: &mut Context<'_>,
     ) -> Result<(), Stop> {
-        if let SessionAnswer::Attached { session, .. } = answer {
-            self.check_attached(session, cx)?;
+        if let SessionAnswer::Attached { session, scope, .. } = answer {
+            self.check_attached(session, scope, cx)?;
         }
         let mut intake = Intake::default();
         let now = self.clock.now(cx.at);
@@ -251,12 +263,20 @@ impl Node {
     }
 
     /// I28: a session that is closed at this server's own state is never accepted again.
-    fn check_attached(&mut self, session: SessionId, cx: &Context<'_>) -> Result<(), Stop> {
+    fn check_attached(
+        &mut self,
+        session: SessionId,
+        scope: SessionScope,
+        cx: &Context<'_>,
+    ) -> Result<(), Stop> {
         let applied = self.server().tree.last_zxid();
         let named = |violation: Violation| {
             let what = format!("node {}: {}", self.id, violation.what);
             Stop::Violation(Violation { what, ..violation })
         };
+        if scope != SessionScope::Global {
+            cx.commits.check_local_attached(session, self.id).map_err(named)?;
+        }
         cx.commits.check_attached(session, applied).map_err(named)
     }
 
@@ -265,9 +285,14 @@ impl Node {
         cx.trace.tell(cx.at, || self.name(), || format!("{standing:?}"));
         let serves = standing.clients == ClientService::Open;
         self.server().serves = serves;
+        self.server().serves_readers = standing.clients == ClientService::ReadOnly;
         if serves {
             return Ok(());
         }
+        if standing.clients == ClientService::ReadOnly {
+            cx.trace.mark("serves-readers");
+        }
+        cx.commits.locals_end(self.id);
         let conns: Vec<ConnId> = self.server().conns.all.keys().copied().collect();
         for conn in conns {
             self.close(conn, CloseReason::NotServing, cx)?;
@@ -278,6 +303,12 @@ impl Node {
     fn note(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Stop> {
         match event {
             Event::SessionExpiring { session } => self.check_expiry(*session, cx)?,
+            Event::LocalSessionBegun { session, timeout_ms } => {
+                cx.trace.mark("local-session");
+                cx.commits.local_begins(*session, self.id, *timeout_ms)?;
+            }
+            Event::LocalSessionUpgraded { .. } => cx.trace.mark("local-session-upgraded"),
+            Event::LocalSessionExpired { session } => self.check_local_expiry(*session, cx)?,
             Event::ElectionBegun { .. } => self.elections += 1,
             Event::SyncBegun { kind, .. } => self.syncs.push(*kind),
             _ => {}
@@ -309,6 +340,24 @@ impl Node {
             let what = format!(
                 "session {session} with a timeout of {timeout_ms} ms expires {} ms after it was heard",
                 now.since(heard) / 1_000_000
+            );
+            return Err(Violation { invariant: Invariant::I29, what }.into());
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// The same of a session that only this server knows.
+    fn check_local_expiry(&mut self, session: SessionId, cx: &mut Context<'_>) -> Result<(), Stop> {
+        cx.trace.mark("local-session-expired");
+        let now = self.clock.now(cx.at).mono;
+        let timeout_ms = cx.commits.local_ends(session);
+        let Some(heard) = self.server().heard.remove(&session) else { return Ok(()) };
+        let passed_ms = now.since(heard) / 1_000_000;
+        if passed_ms < timeout_ms.unsigned_abs().into() {
+            let what = format!(
+                "local session {session} with a timeout of {timeout_ms} ms expires {passed_ms} ms after it was heard"
             );
             return Err(Violation { invariant: Invariant::I29, what }.into());
         }

@@ -207,6 +207,8 @@ pub struct Server {
     is_stepping: bool,
     is_listening: bool,
     serves: bool,
+    /// Those who are content with reading are let in as well.
+    serves_readers: bool,
     planner: LogPlanner,
     commands: VecDeque<DiskCommand>,
     batch: Batch,
@@ -290,6 +292,11 @@ impl Node {
     /// True while clients are let in.
     pub fn serves(&self) -> bool {
         self.server.as_ref().is_some_and(|server| server.serves)
+    }
+
+    /// True while anybody is let in, be it for reading.
+    pub fn opens(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.serves || server.serves_readers)
     }
 
     /// True if it belongs to an ensemble.

@@ -62,6 +62,7 @@ impl Node {
             is_stepping: true,
             is_listening: false,
             serves,
+            serves_readers: false,
             planner: LogPlanner::new(self.settings.disk),
             commands: VecDeque::new(),
             batch: Batch::default(),

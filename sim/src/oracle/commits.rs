@@ -50,6 +50,16 @@ pub struct Commits {
     /// Where each answered-for request ended, until its client has heard.
     outcomes: BTreeMap<(SessionId, i32), usize>,
     sessions_move: bool,
+    /// Sessions that began without a txn.
+    locals: BTreeMap<SessionId, LocalLife>,
+}
+
+/// A session that one server alone knows, or knew.
+#[derive(Clone, Copy, Debug)]
+struct LocalLife {
+    node: u32,
+    timeout_ms: i32,
+    ended: bool,
 }
 
 const CHUNK: usize = 256;
@@ -207,7 +217,9 @@ impl Commits {
             return Ok(());
         }
         ensure(
-            life.is_some_and(|life| life.closed.is_none()) || self.is_orphans_close(txn),
+            life.is_some_and(|life| life.closed.is_none())
+                || self.is_orphans_close(txn)
+                || self.is_local(header.session),
             Invariant::I26,
             || {
                 format!(
@@ -256,6 +268,7 @@ impl Commits {
             identities: identities.into(),
             zxid: txn.header.zxid,
             time: txn.header.time,
+            no_ephemerals: self.is_local(txn.header.session).then(|| refusal_in(&txn.body)),
         };
         let Some(mut expected) = judge::expected(&self.states, &asked, request) else { return Ok(()) };
         let mut found = txn.body.clone();
@@ -300,6 +313,45 @@ impl Commits {
         ensure(digest.digest as u64 == self.states.digest(), Invariant::I20, || {
             format!("{zxid} says digest {:#x}, the model has {:#x}", digest.digest, self.states.digest())
         })
+    }
+
+    /// A session begins that only `node` knows.
+    pub fn local_begins(&mut self, session: SessionId, node: u32, timeout_ms: i32) -> Result<(), Violation> {
+        let known = self.locals.contains_key(&session) || self.states.session(session).is_some();
+        self.locals.insert(session, LocalLife { node, timeout_ms, ended: false });
+        ensure(!known, Invariant::I25, || {
+            format!("local session {session} of node {node} is given out twice")
+        })
+    }
+
+    /// Its server knows it no more; its timeout, ms.
+    pub fn local_ends(&mut self, session: SessionId) -> i32 {
+        let Some(life) = self.locals.get_mut(&session) else { return 0 };
+        life.ended = true;
+        life.timeout_ms
+    }
+
+    /// A server serves in another role, or not at all: the sessions that it alone knew are gone.
+    pub fn locals_end(&mut self, node: u32) {
+        self.locals.values_mut().filter(|life| life.node == node).for_each(|life| life.ended = true);
+    }
+
+    /// True of a session that began without a txn, and had none since.
+    pub fn is_local(&self, session: SessionId) -> bool {
+        self.locals.contains_key(&session) && self.states.session(session).is_none()
+    }
+
+    /// I28 for local sessions: who gave one out, and nobody else, lets it go on, until it has ended.
+    pub fn check_local_attached(&self, session: SessionId, node: u32) -> Result<(), Violation> {
+        let life = self.locals.get(&session);
+        ensure(life.is_some_and(|life| life.node == node && !life.ended), Invariant::I28, || {
+            format!("local session {session} goes on, whose life is {life:?}")
+        })
+    }
+
+    /// A request was refused without a place in the order: it never gets one.
+    pub fn withdraw(&mut self, session: SessionId, xid: i32) {
+        self.asking.remove(&(session, xid));
     }
 
     /// I28: a server whose state is that of `applied` lets a client go on with a session.
@@ -385,4 +437,15 @@ fn is_ephemeral(body: &TxnBody) -> bool {
 
 fn is_refusal(txn: &Txn, error: OpError) -> bool {
     txn.body == TxnBody::Error { err: error.code() }
+}
+
+/// With what a leader refuses ephemerals of local sessions: its own in one way, those of learners in another.
+fn refusal_in(body: &TxnBody) -> OpError {
+    let own = OpError::EphemeralOnLocalSession;
+    let is_own = |body: &TxnBody| *body == TxnBody::Error { err: own.code() };
+    let found = match body {
+        TxnBody::Multi(entries) => entries.iter().any(is_own),
+        body => is_own(body),
+    };
+    if found { own } else { OpError::SessionExpired }
 }

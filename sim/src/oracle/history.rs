@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use zk_core::error::OpError;
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::text::Text;
 use zk_core::tree::TxnResult;
@@ -30,6 +31,8 @@ pub enum Seen {
         session: SessionId,
         /// The identities that its requests will carry.
         identities: Arc<[Id]>,
+        /// The server has no leader.
+        read_only: bool,
     },
     /// It sent a request.
     Asked {
@@ -74,6 +77,8 @@ struct Waiting {
 struct History {
     session: SessionId,
     connected: bool,
+    /// Its server has no leader.
+    read_only: bool,
     identities: Arc<[Id]>,
     waiting: VecDeque<Waiting>,
     /// The highest zxid that the session has seen.
@@ -102,7 +107,10 @@ impl Histories {
         let done = &mut self.done;
         let history = self.clients.entry(client).or_default();
         match seen {
-            Seen::Connected { session, identities } => history.connect(client, session, identities, commits),
+            Seen::Connected { session, identities, read_only } => {
+                history.read_only = read_only;
+                history.connect(client, session, identities, commits)
+            }
             Seen::Asked { xid, request } => {
                 let identities = Arc::clone(&history.identities);
                 if is_write(&request) {
@@ -116,6 +124,8 @@ impl Histories {
                 self.checked += 1;
                 history.reply(client, (xid, zxid), (err, reply), commits, done)
             }
+            // What setWatches finds changed at once.
+            Seen::Notified { .. } if history.read_only => Ok(()),
             Seen::Notified { zxid, kind, path } => {
                 let told = format!("client {}", client.0);
                 history.watching.heard(zxid, kind, path).map_err(|v| with(v, &told))
@@ -132,7 +142,7 @@ impl Histories {
     /// The last commit is new: watches fire.
     pub fn committed(&mut self, commits: &Commits) {
         let commit = commits.last().expect("something was committed");
-        for history in self.clients.values_mut().filter(|history| history.connected) {
+        for history in self.clients.values_mut().filter(|history| history.connected && !history.read_only) {
             if !history.watching.is_empty() {
                 history.watching.fire(commit.txn.header.zxid, &commit.told, commits);
             }
@@ -158,8 +168,8 @@ impl History {
         identities: Arc<[Id]>,
         commits: &Commits,
     ) -> Result<(), Violation> {
-        let life = commits.states().session(session);
-        ensure(life.is_some(), Invariant::I34, || {
+        let began = commits.states().session(session).is_some() || commits.is_local(session);
+        ensure(began, Invariant::I34, || {
             format!("client {} was given session {session}, which was never committed", client.0)
         })?;
         if session != self.session {
@@ -190,9 +200,15 @@ impl History {
             format!("{}: the session has seen {}", who(), self.last)
         })?;
         let committed = commits.states().last();
-        ensure(zxid <= committed, Invariant::I34, || format!("{}: only {committed} is committed", who()))?;
         self.last = zxid;
         let request = &waiting.request;
+        if let Some(judged) = self.without_a_txn(request, xid, answer.0, commits) {
+            return judged.map_err(|v| with(v, &who()));
+        }
+        if self.read_only {
+            return self.reply_for_reading(request, zxid, answer, commits).map_err(|v| with(v, &who()));
+        }
+        ensure(zxid <= committed, Invariant::I34, || format!("{}: only {committed} is committed", who()))?;
         if let Request::SetWatches(set) = &**request {
             return self
                 .watching
@@ -201,6 +217,7 @@ impl History {
         }
         self.watching.reply(zxid).map_err(|v| with(v, &who()))?;
         if is_write(request) {
+            let is_local = commits.is_local(self.session);
             let Some(outcome) = commits.take_outcome(self.session, xid) else {
                 return ensure(false, Invariant::I34, || {
                     format!("{}: {request:?} is answered and not committed", who())
@@ -211,7 +228,10 @@ impl History {
             ensure(zxid > waiting.floor, Invariant::I34, || {
                 format!("{}: {} had completed before it was asked", who(), waiting.floor)
             })?;
-            let expected = of_outcome(request, outcome);
+            let mut expected = of_outcome(request, outcome);
+            if is_local && expected.0 != 0 && is_ephemeral(request) {
+                expected = (OpError::EphemeralOnLocalSession.code(), None);
+            }
             *done = (*done).max(zxid);
             let is_denied = answer.0 != 0 && expected.0 == 0;
             let invariant = if is_denied { Invariant::I38 } else { Invariant::I34 };
@@ -234,6 +254,47 @@ impl History {
         Ok(())
     }
 
+    /// A server without a leader shows what it has. If it has just started that may never have been committed, as in Java;
+    /// else it is a state that was. No watch fires there.
+    fn reply_for_reading(
+        &self,
+        request: &Request,
+        zxid: Zxid,
+        answer: Answer,
+        commits: &Commits,
+    ) -> Result<(), Violation> {
+        if commits.at(zxid).is_none() {
+            return Ok(());
+        }
+        let found = (answer.0, answer.1.map(reads::sorted));
+        let expected = reads::expected(commits.states(), zxid, &self.identities, request);
+        ensure(expected.is_none() || expected.as_ref() == Some(&found), Invariant::I33, || {
+            format!("{request:?} should read {expected:?}, and read {found:?}")
+        })
+    }
+
+    /// A write that its server answers by itself: without a leader it refuses all of them, and syncs too; and it closes
+    /// sessions that nobody else knows. `None`: it was not such a one.
+    fn without_a_txn(
+        &self,
+        request: &Request,
+        xid: i32,
+        err: i32,
+        commits: &mut Commits,
+    ) -> Option<Result<(), Violation>> {
+        let local_close = matches!(request, Request::CloseSession) && commits.is_local(self.session);
+        let refused = self.read_only && (is_write(request) || matches!(request, Request::Sync(_)));
+        let expected = match (local_close, refused) {
+            (true, _) => 0,
+            (false, true) => OpError::NotReadOnly.code(),
+            (false, false) => return None,
+        };
+        commits.withdraw(self.session, xid);
+        Some(ensure(err == expected, Invariant::I34, || {
+            format!("{request:?} should be answered {expected} without a txn, and is {err}")
+        }))
+    }
+
     /// A read that asked for a watch has set it, if it succeeded (exists: also where nothing is).
     fn watch(&mut self, request: &Request, err: i32, zxid: Zxid, commits: &Commits) {
         let (registry, path) = match request {
@@ -245,6 +306,11 @@ impl History {
         };
         self.watching.stand(registry, path.clone(), zxid, commits);
     }
+}
+
+/// As a server with local sessions sees it.
+const fn is_ephemeral(request: &Request) -> bool {
+    matches!(request, Request::Create(r) | Request::Create2(r) if matches!(r.flags, 1 | 3))
 }
 
 /// True for requests that take a zxid.

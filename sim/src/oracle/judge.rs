@@ -28,6 +28,8 @@ pub(super) struct Asked {
     pub zxid: Zxid,
     /// The txn's time.
     pub time: WallMs,
+    /// The session is one that makes no ephemerals: what they are refused with.
+    pub no_ephemerals: Option<OpError>,
 }
 
 /// The body that a serial server makes of the request, as the next txn after `states`. `None`: not judged.
@@ -160,6 +162,9 @@ impl Judge<'_> {
             _ => return Err(OpError::BadArguments),
         }
         let (ephemeral, sequential) = (matches!(request.flags, 1 | 3), matches!(request.flags, 2 | 3));
+        if let (true, Some(error)) = (ephemeral, self.asked.no_ephemerals) {
+            return Err(error);
+        }
         let (parent_path, _) = request.path.rsplit_once('/').ok_or(OpError::BadArguments)?;
         let acl = self.fixed(&request.acl).unwrap_or(Err(OpError::InvalidAcl))?;
         let parent = self.pending.node(parent_path).ok_or(OpError::NoNode)?;

@@ -101,6 +101,10 @@ pub struct Cluster {
     pub force_snapshot_sync: bool,
     /// leaderServes.
     pub leader_serves: LeaderServes,
+    /// localSessionsEnabled, localSessionsUpgradingEnabled.
+    pub sessions: Scope,
+    /// readonlymode.enabled: how long a leader is looked for before.
+    pub read_only_after: Option<Drawn<Span>>,
     /// snapCount.
     pub snap_count: Option<Drawn<u32>>,
     /// preAllocSize.
@@ -143,6 +147,17 @@ pub enum LeaderServes {
     #[default]
     Yes,
     No,
+}
+
+/// Who knows new sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the words themselves
+pub enum Scope {
+    #[default]
+    Global,
+    Local,
+    Upgrading,
 }
 
 /// How snapshots are compressed.
@@ -254,6 +269,8 @@ pub struct Workload {
     pub operations: Option<Drawn<u32>>,
     /// Clients present credentials.
     pub auth: bool,
+    /// Clients are content with servers that have no leader.
+    pub read_only: bool,
     /// Clients come then.
     pub start: Option<Drawn<Span>>,
 }

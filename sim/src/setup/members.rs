@@ -17,9 +17,9 @@ use zk_core::replica::{
 use super::Draws;
 use crate::node::{Node, Settings};
 use crate::oracle;
-use crate::scenario::units::Size;
+use crate::scenario::units::{Size, Span};
 use crate::scenario::words::Selector;
-use crate::scenario::{Cluster, Fault, LeaderServes, Scenario};
+use crate::scenario::{Cluster, Fault, LeaderServes, Scenario, Scope};
 
 /// The members of an ensemble.
 pub(super) struct Members {
@@ -79,6 +79,10 @@ impl Members {
             LeaderServes::Yes => ClientService::Open,
             LeaderServes::No => ClientService::Closed,
         };
+        let read_only_after_ms = cluster.read_only_after.as_ref().map(|after| {
+            let span = draws.value(Some(after), Span(0));
+            u32::try_from(span.0 / 1_000_000).unwrap_or(u32::MAX)
+        });
         let choice = if cluster.force_snapshot_sync { SyncChoice::Snapshot } else { SyncChoice::Least };
         settings.replica.ensemble = Some(Ensemble {
             membership: Arc::clone(&self.membership),
@@ -100,8 +104,12 @@ impl Members {
             sync_reads: SyncReads::Confirmed,
             backlog_max: 1 << 20,
             held_max: 1 << 20,
-            local_sessions: LocalSessions::Off,
-            read_only_after_ms: None,
+            local_sessions: match cluster.sessions {
+                Scope::Global => LocalSessions::Off,
+                Scope::Local => LocalSessions::On,
+                Scope::Upgrading => LocalSessions::Upgrading,
+            },
+            read_only_after_ms,
             leader_serves,
             observer_delay_ms: 0,
         });

@@ -311,6 +311,7 @@ fn add_clients(scenario: &Scenario, world: &mut World, draws: &mut Draws<'_>) ->
             closing: ratio(spec.closing.as_ref(), base.closing, draws),
             operations: spec.operations.as_ref().map(|n| u64::from(draws.value(Some(n), 0))),
             auth: spec.auth,
+            read_only: spec.read_only,
         });
         let from = spec.start.as_ref().map_or(Span(0), |start| draws.span(Some(start), Span(0)));
         for _ in 0..clients {

@@ -58,7 +58,7 @@ impl World {
     }
 
     fn arrive_at_node(&mut self, conn: ConnId, node: u32, arrival: Arrival) -> Result<(), Violation> {
-        if arrival == Arrival::Opened && !self.nodes[node as usize - 1].serves() {
+        if arrival == Arrival::Opened && !self.nodes[node as usize - 1].opens() {
             self.turn_away(conn);
             return Ok(());
         }
@@ -207,6 +207,9 @@ impl World {
     /// The oracle sees what servers tell clients.
     fn show_reply(&mut self, entity: u32, seen: &Seen) -> Result<(), Violation> {
         let (Some(ensemble), Seen::Replied { zxid, .. }) = (&mut self.ensemble, seen) else { return Ok(()) };
+        if self.seats[entity as usize].client.only_reads() {
+            return Ok(());
+        }
         let conn = self.seats[entity as usize].conn;
         match conn.and_then(|conn| self.links.get(&conn)) {
             Some(link) => ensemble.replied(link.node, *zxid),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Buf;
-use zk_core::action::{Action, LogRecord, SessionAnswer};
+use zk_core::action::{Action, LogRecord, SessionAnswer, SessionScope};
 use zk_core::ids::SessionId;
 use zk_core::input::{Input, LinkEvent, Touch};
 use zk_core::replica::{Phase, RoleKind};
@@ -34,6 +34,8 @@ pub(super) struct Hearing {
     until: BTreeMap<SessionId, Mono>,
     /// Learner: who was heard, and is still to be reported.
     untold: BTreeSet<SessionId>,
+    /// Sessions that only this server knows: their leader hears nothing of them.
+    locals: BTreeSet<SessionId>,
 }
 
 impl Part {
@@ -57,7 +59,9 @@ impl Part {
                 _ => {}
             },
             (_, Input::Touched(touches)) => {
-                self.hearing.untold.extend(touches.iter().map(|touch| touch.session));
+                let Hearing { untold, locals, .. } = &mut self.hearing;
+                let sessions = touches.iter().map(|touch| touch.session);
+                untold.extend(sessions.filter(|session| !locals.contains(session)));
             }
             _ => {}
         }
@@ -103,7 +107,10 @@ impl Ensemble {
     pub(super) fn goes_on(&mut self, node: u32, action: &Action) {
         let machine = self.machines.get_mut(&node).expect("a machine of this ensemble");
         let session = match action {
-            Action::Session { answer: SessionAnswer::Attached { session, timeout_ms, .. }, .. } => {
+            Action::Session { answer: SessionAnswer::Attached { session, timeout_ms, scope }, .. } => {
+                if *scope != SessionScope::Global {
+                    machine.part.hearing.locals.insert(*session);
+                }
                 machine.part.hearing.negotiated.insert(*session, *timeout_ms);
                 *session
             }
@@ -114,6 +121,11 @@ impl Ensemble {
         if machine.part.role == RoleKind::Leading {
             machine.part.hearing.lives(session, &self.timeouts);
         }
+    }
+
+    /// A session that only this server knew is told to the leader from now on.
+    pub(super) fn upgrades(&mut self, node: u32, session: SessionId) {
+        self.machine(node).part.hearing.locals.remove(&session);
     }
 
     /// A leader has made a new txn: perhaps a session begins.

@@ -116,6 +116,10 @@ impl Ensemble {
                 rule(held, "commit", || format!("{zxid}; applied is {}", machine.applied))
             }
             Event::SessionExpiring { session } => self.check_expiry(node, session),
+            Event::LocalSessionUpgraded { session } => {
+                self.upgrades(node, session);
+                Ok(())
+            }
             Event::RoleLeft { .. } => {
                 let part = &mut self.machine(node).part;
                 part.left = true;
