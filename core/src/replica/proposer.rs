@@ -356,3 +356,46 @@ fn encoded_len_hint(body: &TxnBody) -> usize {
             TxnBody::Multi(entries) => 4 + entries.iter().map(|e| 8 + encoded_len_hint(e)).sum::<usize>(),
         }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::client::SetDataRequest;
+
+    const OURS: SessionId = SessionId(0x0100_0000_0000_0001);
+    const ANOTHERS: SessionId = SessionId(0x0200_0000_0000_0001);
+
+    fn elsewhere(are_on: bool) -> Elsewhere {
+        let (closed, known) = (VecDeque::new(), BTreeSet::new());
+        Elsewhere { are_on, me: Sid(1), remember_ms: 1000, closed, known }
+    }
+
+    fn write() -> Wish {
+        let set = SetDataRequest { path: "/a".into(), data: None, version: -1 };
+        Wish::Request(RequestBody::Op(Request::SetData(set)))
+    }
+
+    #[test]
+    fn only_another_server_s_session_is_taken_on_its_word_and_only_with_local_sessions() {
+        assert!(elsewhere(true).may_live(&write(), ANOTHERS));
+        assert!(!elsewhere(true).may_live(&write(), OURS));
+        assert!(!elsewhere(false).may_live(&write(), ANOTHERS));
+        let close = Wish::Request(RequestBody::Op(Request::CloseSession));
+        assert!(!elsewhere(true).may_live(&close, ANOTHERS));
+    }
+
+    #[test]
+    fn what_was_closed_lately_is_not_taken_for_a_local_session() {
+        let mut elsewhere = elsewhere(true);
+        elsewhere.closed(ANOTHERS, Mono::from_millis(0));
+        elsewhere.closed(SessionId(ANOTHERS.0 + 1), Mono::from_millis(1000));
+        assert!(!elsewhere.may_live(&write(), ANOTHERS));
+        elsewhere.closed(SessionId(ANOTHERS.0 + 2), Mono::from_millis(1001));
+        assert_eq!(
+            (elsewhere.closed.len(), elsewhere.known.len()),
+            (2, 2),
+            "it is remembered for a while only"
+        );
+        assert!(!elsewhere.may_live(&write(), SessionId(ANOTHERS.0 + 1)));
+    }
+}
