@@ -310,7 +310,9 @@ impl Client {
     fn frame(&mut self, now: Time, frame: Bytes, dice: &mut Dice, acts: &mut Vec<Act>) {
         let mut reader = Reader::new(frame);
         let header = ReplyHeader::decode(&mut reader).expect("servers send whole headers");
-        if header.zxid.0 > 0 {
+        // What is shown without a leader may never have been committed, and an ensemble without it would have to be avoided
+        // until it has come so far.
+        if header.zxid.0 > 0 && self.leaves_at.is_none() {
             self.last_zxid = self.last_zxid.max(header.zxid);
         }
         match header.xid {
