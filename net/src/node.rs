@@ -155,7 +155,7 @@ impl Node {
         let peers = peers.map(|peers| Peers::new(peers, runtime.handle().clone(), config.disk.tree));
         let mut outbox = Outbox::new();
         let replica = Replica::open(config.replica.clone(), &recovered, seed(), clock.now(), &mut outbox);
-        let facts = facts(&config, port.address(), &directories);
+        let facts = facts(&config, &directories);
         let shared = Arc::new(Shared::new(Parts {
             front: config.front.clone(),
             facts,
@@ -166,6 +166,7 @@ impl Node {
             peers,
             outstanding_max: config.replica.outstanding_max,
             limits: config.limits,
+            client_address: port.address(),
             // The workers, and the threads of consensus, disk and background.
             entries: workers + 3,
             on_failure,
@@ -224,14 +225,15 @@ impl Node {
             port: address.port(),
             error,
         })?;
-        self.runtime.spawn(listener::accept_all(Arc::clone(&self.shared), listener, config.limits));
+        let accepting = self.runtime.spawn(listener::accept_all(Arc::clone(&self.shared), listener));
+        self.shared.entrance.opened(address, accepting.abort_handle());
         self.runtime.spawn(sweep::rounds(Arc::clone(&self.shared)));
         Ok(())
     }
 
     /// Where clients are served.
     pub fn client_address(&self) -> SocketAddr {
-        self.shared.facts.client_address
+        self.shared.entrance.address()
     }
 
     /// Stops: takes no more requests, finishes those in flight, says goodbye to clients, syncs and closes the log. False
@@ -304,11 +306,10 @@ fn recover(files: &mut Files, config: &NodeConfig) -> Result<Recovered, StartErr
     Ok(recovered)
 }
 
-fn facts(config: &NodeConfig, client_address: SocketAddr, directories: &Directories) -> Facts {
+fn facts(config: &NodeConfig, directories: &Directories) -> Facts {
     Facts {
         version: config.version.clone(),
         whitelist: config.whitelist.clone(),
-        client_address,
         paths: directories.paths().clone(),
         tick_ms: config.replica.tick_ms,
         connections_per_address: config.limits.per_address.unwrap_or(0),
@@ -320,7 +321,6 @@ fn facts(config: &NodeConfig, client_address: SocketAddr, directories: &Director
             me: config.replica.sid,
             init_limit: ensemble.init_limit,
             sync_limit: ensemble.sync_limit,
-            config: Arc::clone(ensemble.membership.in_force()),
         }),
     }
 }

@@ -3,6 +3,7 @@
 //! Lock order: seat → gate → connection → watch shard or table part; the inbox, lanes and metrics are taken last and
 //! held for a few instructions. Nobody writes to a socket or a file while holding a lock that others wait for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -18,6 +19,7 @@ use crate::apply::Digests;
 use crate::client::Client;
 use crate::client::four_letter::{Facts, TRACE_MASK};
 use crate::client::limits::{LargeGuard, Limits, RequestThrottle};
+use crate::client::listener::Entrance;
 use crate::client::table::{Shards, Table};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
@@ -36,6 +38,7 @@ pub type OnFailure = Box<dyn Fn(String) + Send + Sync>;
 pub(crate) struct Shared {
     pub(crate) front: FrontConfig,
     pub(crate) facts: Facts,
+    pub(crate) entrance: Entrance,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate<Tree>,
     pub(crate) table: Table,
@@ -79,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) peers: Option<Peers>,
     pub(crate) outstanding_max: u32,
     pub(crate) limits: Limits,
+    pub(crate) client_address: SocketAddr,
     /// Threads that read the tree often.
     pub(crate) entries: usize,
     pub(crate) on_failure: OnFailure,
@@ -87,13 +91,14 @@ pub(crate) struct Parts {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { front, facts, clock, tree, hash_seed, consensus, peers, .. } = parts;
-        let Parts { outstanding_max, limits, entries, on_failure, .. } = parts;
+        let Parts { outstanding_max, limits, client_address, entries, on_failure, .. } = parts;
         let throttle = || Mutex::new(ConnectionThrottle::new(limits.handshakes, hash_seed, clock.mono()));
         let handshakes = (limits.handshakes.tokens > 0).then(throttle);
         let standing = consensus.look(Replica::standing);
         Self {
             front,
             facts,
+            entrance: Entrance::new(client_address, limits),
             clock,
             gate: Gate::new(tree, entries),
             table: Table::new(),

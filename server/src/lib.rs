@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod compatibility;
 pub mod config;
+mod config_files;
 pub mod diff;
 mod environment;
 pub mod exit;

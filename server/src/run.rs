@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
@@ -14,16 +13,16 @@ use zk_core::election::ElectionSettings;
 use zk_core::election::links::LinkSettings;
 use zk_core::front::FrontConfig;
 use zk_core::ids::Sid;
-use zk_core::quorum::Membership;
-use zk_core::replica::{Ensemble, Reconfig, ReplicaConfig, SyncReads};
+use zk_core::replica::{Ensemble, ReplicaConfig, SyncReads};
 use zk_core::tree::TreeConfig;
 use zk_net::disk::directories::Missing;
 use zk_net::node::{Node, NodeConfig, StartError};
-use zk_net::peer::PeerConfig;
+use zk_net::peer::{PeerConfig, Record};
 
 use crate::asked::{Asked, Signal, Wish};
 use crate::cli::Run;
 use crate::config::{ConfigError, EnsembleCfg, Level, Notice, Override, ZooCfg};
+use crate::config_files::ConfigFiles;
 use crate::{environment, exit, jvm_flags, logging, signals};
 
 /// Why a running server ends.
@@ -207,7 +206,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             skip_acl: cfg.skip_acl,
             reaper: cfg.service.reaper,
             outstanding_max: cfg.outstanding_max,
-            reconfig: Reconfig::Disabled,
+            reconfig: cfg.reconfig,
             ensemble: ensemble.map(|(me, ensemble)| replica_ensemble(cfg, me, ensemble)),
         },
         peers: ensemble.map(|(me, ensemble)| peer_config(cfg, me, ensemble)),
@@ -231,7 +230,7 @@ fn replica_ensemble(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> Ensemble {
     let own = ensemble.config.member(me).into_iter().flat_map(Member::election_addresses);
     let sync_limit_ms = u64::from(cfg.sync_limit) * u64::from(cfg.tick_ms);
     Ensemble {
-        membership: Arc::new(Membership::settled(Arc::clone(&ensemble.config))),
+        membership: ensemble.membership(),
         election: ElectionSettings {
             notification_min_ms: u64::from(ensemble.notification_min_ms),
             notification_max_ms: u64::from(ensemble.notification_max_ms.max(ensemble.notification_min_ms)),
@@ -261,10 +260,25 @@ fn replica_ensemble(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> Ensemble {
     }
 }
 
+/// Where changes of the members go: into the files beside zoo.cfg.
+fn record(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> Record {
+    let Some(path) = cfg.path.as_deref().filter(|_| cfg.reconfig.is_enabled()) else {
+        return Record::nowhere();
+    };
+    let files = ConfigFiles::new(path, me, &ensemble.membership());
+    if !ensemble.is_apart
+        && let Err(error) = files.back_up()
+    {
+        warn!(%error, "zoo.cfg cannot be kept as it is before it is rewritten");
+    }
+    Record::by(move |membership| files.record(membership))
+}
+
 fn peer_config(cfg: &ZooCfg, me: Sid, ensemble: &EnsembleCfg) -> PeerConfig {
     PeerConfig {
         me,
-        membership: Arc::new(Membership::settled(Arc::clone(&ensemble.config))),
+        membership: ensemble.membership(),
+        record: record(cfg, me, ensemble),
         listen_on: ensemble.listen_on,
         bind_retry: ensemble.bind_retry,
         dial_timeout: Duration::from_millis(u64::from(ensemble.dial_timeout_ms)),

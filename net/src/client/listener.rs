@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 use zk_core::front::connection::Connection;
 
@@ -21,8 +22,8 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// Takes connections for ever. An error of one accept never ends it (ZOOKEEPER-4203): a server that looks alive and
 /// takes nobody is worse than a dead one.
-pub(crate) async fn accept_all(shared: Arc<Shared>, listener: Listener, limits: Limits) {
-    let door = Arc::new(Door { limits, inside: Mutex::new(Inside::default()) });
+pub(crate) async fn accept_all(shared: Arc<Shared>, listener: Listener) {
+    let door = Arc::clone(&shared.entrance.door);
     let (mut failures, mut refusals) = (Pace::default(), Pace::default());
     loop {
         match listener.accept().await {
@@ -58,6 +59,61 @@ fn take(shared: &Arc<Shared>, read: ReadHalf, write: WriteHalf, peer: SocketAddr
         connection::serve(shared, client, read).await;
         drop(admission);
     });
+}
+
+/// Where clients come in: a reconfig may move it, and those inside stay.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    door: Arc<Door>,
+    place: Mutex<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    address: SocketAddr,
+    accepting: Option<AbortHandle>,
+    moving: Option<AbortHandle>,
+}
+
+impl Entrance {
+    /// Nobody comes in yet.
+    pub(crate) fn new(address: SocketAddr, limits: Limits) -> Self {
+        Self {
+            door: Arc::new(Door { limits, inside: Mutex::new(Inside::default()) }),
+            place: Mutex::new(Place { address, accepting: None, moving: None }),
+        }
+    }
+
+    /// Where it is now.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.place.lock().address
+    }
+
+    /// This task takes another port; whichever was about to before does not any more.
+    pub(crate) fn moves(&self, task: AbortHandle) {
+        if let Some(before) = self.place.lock().moving.replace(task) {
+            before.abort();
+        }
+    }
+
+    /// This task lets clients in, at this address, and no other does.
+    pub(crate) fn opened(&self, address: SocketAddr, task: AbortHandle) {
+        let mut place = self.place.lock();
+        place.address = address;
+        if let Some(before) = place.accepting.replace(task) {
+            before.abort();
+        }
+    }
+
+    /// Lets nobody in where the port is this one.
+    pub(crate) fn close_if_at(&self, port: u16) {
+        let mut place = self.place.lock();
+        if place.address.port() == port
+            && let Some(task) = place.accepting.take()
+        {
+            task.abort();
+        }
+    }
 }
 
 /// Who is inside, by address.

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod outgoing;
 mod ports;
 pub(crate) mod quorum_link;
+mod regroup;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -39,6 +40,7 @@ use crate::shared::Shared;
 use complaints::{About, Port};
 use outgoing::Waits;
 use quorum_link::{QuorumLink, Task};
+pub use regroup::Record;
 
 /// What the shim needs to know of the ensemble.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct PeerConfig {
     pub me: Sid,
     /// Where everybody is, to begin with.
     pub membership: Arc<Membership>,
+    /// Where changes of it are written down.
+    pub record: Record,
     /// `quorumListenOnAllIPs`.
     pub listen_on: ListenOn,
     /// `electionPortBindRetry`.
@@ -112,6 +116,7 @@ pub(crate) struct Peers {
     refused: Mutex<Option<(Sid, io::Error)>>,
     accepted: AtomicU64,
     leading: Mutex<Option<AbortHandle>>,
+    voting: Mutex<Option<AbortHandle>>,
     /// Links wait for this before they read on.
     relief: Notify,
     complaints: Complaints<(About, Option<Sid>)>,
@@ -146,6 +151,7 @@ impl Peers {
             refused: Mutex::default(),
             accepted: AtomicU64::new(0),
             leading: Mutex::default(),
+            voting: Mutex::default(),
             relief: Notify::new(),
             complaints: Complaints::default(),
             missing: Mutex::default(),
@@ -222,15 +228,11 @@ impl Shared {
         self.peers.as_ref().expect("invariant: a server alone is in no ensemble")
     }
 
-    /// Who belongs to the ensemble from here on.
-    pub(crate) fn regroup(&self, membership: Arc<Membership>) {
-        *self.peers().membership.lock() = membership;
-    }
-
-    /// Listens on the election port, for good.
+    /// Listens on the election port, until it moves.
     pub(crate) fn listen_for_votes(self: &Arc<Self>, port: ElectionPort) {
         let accepting = ports::accept_all(Arc::clone(self), port.0, "election", Self::accept_election);
-        self.peers().runtime.spawn(accepting);
+        let peers = self.peers();
+        peers.vote_with(peers.runtime.spawn(accepting).abort_handle());
     }
 
     /// Accepts connections on the quorum port from now on.
@@ -239,7 +241,7 @@ impl Shared {
         let members = peers.members();
         let own = members.member(peers.config.me).into_iter().flat_map(|member| member.quorum_addresses());
         let places = ports::places(own, peers.config.listen_on);
-        let task = peers.runtime.spawn(ports::lead(Arc::clone(self), places, Self::accept_quorum));
+        let task = peers.runtime.spawn(ports::open(Arc::clone(self), places, "quorum", Self::accept_quorum));
         if let Some(before) = peers.leading.lock().replace(task.abort_handle()) {
             before.abort();
         }

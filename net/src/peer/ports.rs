@@ -107,24 +107,26 @@ async fn accept(shared: Arc<Shared>, port: Bound, what: &'static str, take: fn(&
     }
 }
 
-/// The quorum port of a leader: takes it, however long that takes, and then connections.
-pub(super) async fn lead(
+/// The quorum port of a leader, or an election port that a reconfig moves: takes it, however long that takes, and then
+/// connections.
+pub(super) async fn open(
     shared: Arc<Shared>,
     places: Vec<(Option<String>, u16)>,
+    what: &'static str,
     take_one: fn(&Arc<Shared>, TcpStream),
 ) {
     let mut failures = Pace::default();
     loop {
         let places = places.clone();
         // Names are looked up by the system, which may take its time.
-        let taken = spawn_blocking(move || take("quorum", &places, BindRetry::Tries(1))).await;
+        let taken = spawn_blocking(move || take(what, &places, BindRetry::Tries(1))).await;
         // Its thread panics only with the whole process.
         let Ok(taken) = taken else { return };
         match taken {
-            Ok(ports) => return accept_all(shared, ports, "quorum", take_one).await,
+            Ok(ports) => return accept_all(shared, ports, what, take_one).await,
             Err((at, error)) => {
                 if let Some(more) = failures.complain() {
-                    warn!(at, %error, since_last_time = more, "cannot take the quorum port: nobody can follow");
+                    warn!(at, %error, since_last_time = more, "cannot take the {what} port: no server gets through");
                 }
                 sleep(SHORT_PAUSE).await;
             }

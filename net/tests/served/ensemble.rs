@@ -15,7 +15,7 @@ use zk_core::ids::Sid;
 use zk_core::quorum::Membership;
 use zk_core::replica::{ClientService, Ensemble, LocalSessions, LogShare, SyncChoice, SyncReads, SyncsMax};
 use zk_net::node::NodeConfig;
-use zk_net::peer::{BindRetry, KeepAlive, ListenOn, PeerConfig};
+use zk_net::peer::{BindRetry, KeepAlive, ListenOn, PeerConfig, Record};
 
 use super::{Client, Served, config, start, try_client, until};
 
@@ -154,6 +154,7 @@ pub fn member(dir: &Path, me: Sid, members: &Arc<QuorumConfig>) -> NodeConfig {
     config.peers = Some(PeerConfig {
         me,
         membership: Arc::new(Membership::settled(Arc::clone(members))),
+        record: Record::nowhere(),
         listen_on: ListenOn::OwnAddresses,
         bind_retry: BindRetry::Tries(1),
         dial_timeout: Duration::from_secs(5),

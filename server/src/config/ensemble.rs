@@ -6,10 +6,12 @@ use std::sync::Arc;
 use zk_core::address::HostPort;
 use zk_core::config::member::{Member, Role};
 use zk_core::config::quorum_config::{Hierarchy, QuorumConfig};
-use zk_core::ids::{Sid, Zxid};
+use zk_core::ids::Sid;
+use zk_core::quorum::Membership;
 use zk_core::replica::{ClientService, LocalSessions, LogShare, SyncChoice, SyncsMax};
 use zk_net::peer::{BindRetry, KeepAlive, ListenOn};
 
+use super::dynamic::Dynamic;
 use super::settings::{Digits, Settings};
 use super::zoo_cfg::{ANY, ZooCfg};
 use super::{ConfigError, Level, Place};
@@ -19,6 +21,10 @@ use super::{ConfigError, Level, Place};
 pub struct EnsembleCfg {
     /// `server.N`, `group.N`, `weight.N`.
     pub config: Arc<QuorumConfig>,
+    /// What was proposed and is not known to be in force; otherwise the same.
+    pub last_seen: Arc<QuorumConfig>,
+    /// The members are in a file of their own, not in zoo.cfg.
+    pub is_apart: bool,
     /// `quorumListenOnAllIPs`.
     pub listen_on: ListenOn,
     /// `electionPortBindRetry`.
@@ -53,21 +59,33 @@ pub struct EnsembleCfg {
     peer_type: Option<(Role, Place)>,
 }
 
+impl EnsembleCfg {
+    /// Who belongs to it.
+    pub fn membership(&self) -> Arc<Membership> {
+        Arc::new(Membership::new(Arc::clone(&self.config), Arc::clone(&self.last_seen)))
+    }
+}
+
 /// Reads what only an ensemble has a use for.
 pub(super) fn read(
     s: &mut Settings,
     members: &[Member],
     hierarchy: Option<Hierarchy>,
     local_sessions: LocalSessions,
+    dynamic: Dynamic,
 ) -> Result<EnsembleCfg, ConfigError> {
     let file = s.source.clone();
-    let config = QuorumConfig::new(Zxid::ZERO, members.iter().cloned(), hierarchy)
+    let Dynamic { version, next, is_apart } = dynamic;
+    let config = QuorumConfig::new(version, members.iter().cloned(), hierarchy)
         .map_err(|error| ConfigError::Ensemble { file, what: error.to_string() })?;
     let all_ips = s.truth("quorumListenOnAllIPs", false)?.0;
     let keep_alive = s.truth("tcpKeepAlive", false)?.0;
     let snapshots_only = s.truth("forceSnapshotSync", false)?.0;
+    let config = Arc::new(config);
     Ok(EnsembleCfg {
-        config: Arc::new(config),
+        last_seen: next.filter(|next| next.version() > version).map_or_else(|| config.clone(), Arc::new),
+        is_apart,
+        config,
         listen_on: if all_ips { ListenOn::AllAddresses } else { ListenOn::OwnAddresses },
         bind_retry: match s.number("electionPortBindRetry", Digits::Decoded, 0..=*ANY.end())? {
             None => BindRetry::UnlessInUse,

@@ -149,6 +149,7 @@ const KEYS: &[(&str, Fate)] = &[
     ("datadir.autocreate", Applied),
     ("digest.enabled", Applied),
     ("DigestAuthenticationProvider.superDigest", Applied),
+    ("dynamicConfigFile", Applied),
     ("electionAlg", Applied),
     ("emulate353TTLNodes", Applied),
     ("extendedTypesEnabled", Applied),
@@ -189,6 +190,7 @@ const KEYS: &[(&str, Fate)] = &[
     ("snapSizeLimitInKb", Applied),
     ("snapshot.compression.method", Applied),
     ("snapshot.trust.empty", Applied),
+    ("reconfigEnabled", Applied),
     ("standaloneEnabled", Applied),
     ("syncLimit", Applied),
     ("throttled_op_wait_time", Applied),
@@ -201,13 +203,6 @@ const KEYS: &[(&str, Fate)] = &[
     ("secureClientPortAddress", TLS),
     ("client.portUnification", Refused { harmless: OFF, why: "TLS is not in this version" }),
     ("sslQuorum", Refused { harmless: OFF, why: "TLS is not in this version" }),
-    (
-        "dynamicConfigFile",
-        Refused {
-            harmless: &[],
-            why: "reconfiguration is not in this version; the members' lines are to stand in zoo.cfg itself",
-        },
-    ),
     (
         "oraclePath",
         Refused { harmless: &[], why: "an oracle decides for half an ensemble, and this version asks none" },
@@ -286,7 +281,6 @@ const KEYS: &[(&str, Fate)] = &[
     ("portUnification", QUORUM_TLS),
     ("quorumCnxnTimeoutMs", READ),
     ("quorumListenOnAllIPs", READ),
-    ("reconfigEnabled", LATER),
     ("snapshotSizeFactor", READ),
     ("sslQuorumReloadCertFiles", QUORUM_TLS),
     ("syncEnabled", LATER),

@@ -1,6 +1,8 @@
 //! What an operator wrote, understood: zoo.cfg and `-D` options in, one typed [`ZooCfg`] out, together with everything
-//! that the operator should hear about it. Opens no file but the configuration itself and `myid`, and starts nothing.
+//! that the operator should hear about it. Opens no file but the configuration itself, the files of
+//! members that go with it, and `myid`, and starts nothing.
 
+pub(crate) mod dynamic;
 mod ensemble;
 pub(crate) mod keys;
 mod limits;

@@ -83,7 +83,7 @@ impl Settings {
         all
     }
 
-    fn insert(&mut self, setting: Setting) {
+    pub(super) fn insert(&mut self, setting: Setting) {
         let name = keys::canonical(&setting.key).to_owned();
         let (place, key, value) = (setting.place.clone(), setting.key.clone(), setting.value.clone());
         if let Some(old) = self.by_key.insert(name, setting) {
@@ -120,6 +120,12 @@ impl Settings {
         let names: Vec<String> =
             self.by_key.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
         names.iter().filter_map(|name| self.take(name, java_would)).collect()
+    }
+
+    /// Where the first setting of one of these families stands, by name.
+    pub(super) fn place_of_first(&self, prefixes: &[&str]) -> Option<Place> {
+        let is_one = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        self.by_key.iter().find(|(name, _)| is_one(name)).map(|(_, setting)| setting.place.clone())
     }
 
     /// Takes out every setting left, for a last word about each.

@@ -255,7 +255,6 @@ fn what_would_be_unsafe_to_ignore_is_refused_by_key_and_line() {
         ),
         ("zookeeper.sessionRequireClientSASLAuth=true", "clients would be let in without it"),
         ("enforceQuota=true", "quotas are not in this version"),
-        ("dynamicConfigFile=/x", "reconfiguration is not in this version"),
         ("quorum.auth.enableSasl=true", "anybody could join"),
         ("DigestAuthenticationProvider.digestAlg=SHA-256", "only SHA1"),
     ] {

@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zk_core::address::HostPort;
+use zk_core::config::change::FewestVoters;
 use zk_core::config::member::Member;
 use zk_core::disk::Compression;
 use zk_core::ids::Sid;
-use zk_core::replica::LocalSessions;
+use zk_core::replica::{LocalSessions, Reconfig};
 use zk_core::wire::limits::JUTE_MAXBUFFER;
 use zk_net::client::limits::Limits;
 
+use super::dynamic;
 use super::ensemble::{self, EnsembleCfg};
 use super::keys::{self, Fate};
 use super::limits;
@@ -90,6 +92,10 @@ pub struct ZooCfg {
     pub members: Vec<Member>,
     /// What the members have in common; `None` if this server runs alone.
     pub ensemble: Option<EnsembleCfg>,
+    /// `reconfigEnabled`, `standaloneEnabled`.
+    pub reconfig: Reconfig,
+    /// The file that was read, if it was one.
+    pub path: Option<PathBuf>,
     /// `myid`, once it has been [read](Self::identify).
     pub myid: Option<Sid>,
     /// Where `clientPort` stands.
@@ -118,18 +124,19 @@ impl ZooCfg {
         let file = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|error| ConfigError::Unreadable { file: file.clone(), error: error.to_string() })?;
-        Self::parse(&file, &bytes, overrides)
+        let entries = properties::parse(&file, &bytes)?;
+        read(Settings::gather(&file, entries, overrides), Base::File, Some(path))
     }
 
     /// The same for bytes that are there already; `source` names them in messages.
     pub fn parse(source: &str, bytes: &[u8], overrides: &[Override]) -> Result<Self, ConfigError> {
         let entries = properties::parse(source, bytes)?;
-        read(Settings::gather(source, entries, overrides), Base::File)
+        read(Settings::gather(source, entries, overrides), Base::File, None)
     }
 
     /// What a server started without a file does: port 2181, data in `./data`, old snapshots purged every hour.
     pub fn without_file(overrides: &[Override]) -> Result<Self, ConfigError> {
-        read(Settings::gather("no configuration file", vec![], overrides), Base::Nothing)
+        read(Settings::gather("no configuration file", vec![], overrides), Base::Nothing, None)
     }
 
     /// Java's old command line: `<clientPort> <dataDir> [tickTime] [maxClientCnxns]`.
@@ -141,7 +148,7 @@ impl ZooCfg {
             source: "command line",
         });
         let all: Vec<_> = all.chain(overrides.iter().cloned()).collect();
-        read(Settings::gather("command line", vec![], &all), Base::Arguments)
+        read(Settings::gather("command line", vec![], &all), Base::Arguments, None)
     }
 
     pub(super) fn tell(&mut self, level: Level, place: Option<Place>, text: impl Into<String>) {
@@ -164,7 +171,8 @@ impl ZooCfg {
     }
 }
 
-fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
+fn read(mut s: Settings, base: Base, path: Option<&Path>) -> Result<ZooCfg, ConfigError> {
+    let dynamic = dynamic::read(&mut s, path)?;
     let (members, hierarchy) = members::read(&mut s)?;
     let tick_ms = read_tick(&mut s, base)?;
     let (min_session_timeout_ms, max_session_timeout_ms) = read_session_timeouts(&mut s, tick_ms)?;
@@ -220,6 +228,8 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
         read_only_mode: s.truth("readonlymode.enabled", false)?.0,
         members,
         ensemble: None,
+        reconfig: Reconfig::Disabled,
+        path: path.map(Path::to_owned),
         myid: None,
         client_port_said,
         notices: vec![],
@@ -231,8 +241,15 @@ fn read(mut s: Settings, base: Base) -> Result<ZooCfg, ConfigError> {
     {
         return Err(setting.wrong("3, the only election algorithm there is"));
     }
-    if forms_ensemble(&mut s, &cfg.members)? {
-        cfg.ensemble = Some(ensemble::read(&mut s, &cfg.members, hierarchy, sessions)?);
+    let (standalone, setting) = s.truth("standaloneEnabled", true)?;
+    if let (true, Some(setting)) = s.truth("reconfigEnabled", false)? {
+        let text = "reconfigEnabled=true: changing members at run time is new here, and the simulator has not searched it yet";
+        s.tell(Level::Warn, Some(setting.place), text);
+        let fewest = if standalone { FewestVoters::Two } else { FewestVoters::One };
+        cfg.reconfig = Reconfig::Enabled { fewest };
+    }
+    if forms_ensemble(&mut s, &cfg.members, standalone, setting)? {
+        cfg.ensemble = Some(ensemble::read(&mut s, &cfg.members, hierarchy, sessions, dynamic)?);
     }
     if cfg.read_only_mode {
         cfg.four_letter_words.insert("isro".to_owned());
@@ -465,8 +482,12 @@ fn tell_of_sessions(s: &mut Settings, cfg: &ZooCfg, sessions: LocalSessions) {
 }
 
 /// Whether the members run as an ensemble. One alone does only if `standaloneEnabled=false` says so.
-fn forms_ensemble(s: &mut Settings, members: &[Member]) -> Result<bool, ConfigError> {
-    let (standalone, setting) = s.truth("standaloneEnabled", true)?;
+fn forms_ensemble(
+    s: &mut Settings,
+    members: &[Member],
+    standalone: bool,
+    setting: Option<Setting>,
+) -> Result<bool, ConfigError> {
     match (members, standalone, setting) {
         ([], false, Some(setting)) => {
             let what = "standaloneEnabled=false, but there is no server.N line".to_owned();

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use zk_core::config::member::{Address, Role};
 use zk_core::config::quorum_config::QuorumConfig;
@@ -21,8 +19,6 @@ pub struct Facts {
     pub version: String,
     /// Words that are answered.
     pub whitelist: BTreeSet<String>,
-    /// Where clients are served.
-    pub client_address: SocketAddr,
     /// Where the files are.
     pub paths: Paths,
     /// ms.
@@ -50,8 +46,6 @@ pub struct EnsembleFacts {
     pub init_limit: u32,
     /// Ticks.
     pub sync_limit: u32,
-    /// Who belongs to it.
-    pub config: Arc<QuorumConfig>,
 }
 
 pub(super) fn conf(shared: &Shared) -> String {
@@ -62,7 +56,7 @@ pub(super) fn conf(shared: &Shared) -> String {
     let mut line = |key: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(out, "{key}={value}");
     };
-    line("clientPort", &facts.client_address.port());
+    line("clientPort", &shared.entrance.address().port());
     line("secureClientPort", &-1);
     line("dataDir", &snap.display());
     line("dataDirSize", &size_of(snap));
@@ -76,14 +70,14 @@ pub(super) fn conf(shared: &Shared) -> String {
     match &facts.ensemble {
         // Java's standalone server says 0, though its session ids begin with 1.
         None => line("serverId", &0),
-        Some(ensemble) => put_ensemble(ensemble, &mut out),
+        Some(ensemble) => put_ensemble(ensemble, &shared.peers().members(), &mut out),
     }
     out
 }
 
 /// Ends without a newline, as in Java.
-fn put_ensemble(ensemble: &EnsembleFacts, out: &mut String) {
-    let EnsembleFacts { me, init_limit, sync_limit, config } = ensemble;
+fn put_ensemble(ensemble: &EnsembleFacts, config: &QuorumConfig, out: &mut String) {
+    let EnsembleFacts { me, init_limit, sync_limit } = ensemble;
     let _ = write!(out, "serverId={me}\ninitLimit={init_limit}\nsyncLimit={sync_limit}\nelectionAlg=3\n");
     if let Some(member) = config.member(*me) {
         let observes = u8::from(member.role == Role::Observer);

@@ -44,8 +44,7 @@ fn put_ensemble(shared: &Shared, role: RoleKind, out: &mut Lines) {
             _ => "following - broadcast",
         },
     );
-    let config = shared.facts.ensemble.as_ref().map(|ensemble| &ensemble.config);
-    out.put("quorum_size", config.map_or(0, |config| config.voters().count()));
+    out.put("quorum_size", shared.peers().members().voters().count());
     out.put("looking_count", metrics.looking.get());
     out.put("proposal_count", metrics.proposals.get());
     out.put("commit_count", metrics.commits.get());
