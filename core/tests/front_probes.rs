@@ -8,6 +8,7 @@ use one_server::{Frame, Server, again, fresh};
 use zk_core::action::CloseReason;
 use zk_core::error::OpError;
 use zk_core::ids::{ConnId, Zxid};
+use zk_core::text::Text;
 use zk_core::wire::client::*;
 use zk_core::wire::jute::Jute;
 use zk_core::wire::limits::JUTE_MAXBUFFER;
@@ -159,6 +160,48 @@ fn probe_5_a_container_in_a_multi_answers_as_create2() {
     };
     let [MultiResult::Create2(made)] = &results[..] else { panic!("{results:?}") };
     assert_eq!((made.path.as_str(), made.stat.ephemeral_owner), ("/c", 0));
+}
+
+#[test]
+fn the_opcode_of_a_container_in_a_multi_makes_one_whatever_its_flags() {
+    let (mut server, conn) = served();
+    let plain = CreateRequest { path: "/c".into(), data: None, acl: vec![Acl::world(31)], flags: 0 };
+    let Reply::Multi(results) = server.ok(conn, &Request::Multi(vec![MultiOp::CreateContainer(plain)]))
+    else {
+        panic!()
+    };
+    assert!(matches!(&results[..], [MultiResult::Create2(_)]), "{results:?}");
+}
+
+#[test]
+fn flags_that_name_no_mode_fail_a_ttl_create_in_a_multi_in_its_turn_and_a_whole_multi_elsewhere() {
+    let (mut server, conn) = served();
+    let delete = || MultiOp::Delete(DeleteRequest { path: "/nope".into(), version: -1 });
+    let (path, acl) = (Text::from("/n"), vec![Acl::world(31)]);
+    let ttl = CreateTtlRequest { path: path.clone(), data: None, acl: acl.clone(), flags: 7, ttl_ms: 1000 };
+    for (ops, codes) in [
+        (vec![MultiOp::CreateTtl(ttl.clone()), delete()], [-8, -2]),
+        (vec![delete(), MultiOp::CreateTtl(ttl)], [-101, -2]),
+    ] {
+        let Reply::Multi(results) = server.ok(conn, &Request::Multi(ops)) else { panic!() };
+        assert_eq!(results, codes.map(MultiResult::Error));
+    }
+    let plain = CreateRequest { path, data: None, acl, flags: 7 };
+    assert_eq!(server.code(conn, &Request::Multi(vec![delete(), MultiOp::Create(plain)])), -5);
+}
+
+#[test]
+fn the_empty_path_has_one_descendant_more_than_the_root() {
+    // Java looks for names that begin with the path and a slash, and knows the root under both names.
+    let (mut server, conn) = served();
+    let total = |server: &mut Server, path: &str| {
+        let request = GetAllChildrenNumberRequest { path: path.into() };
+        match server.ok(conn, &Request::GetAllChildrenNumber(request)) {
+            Reply::GetAllChildrenNumber(reply) => reply.total,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(total(&mut server, "") - total(&mut server, "/"), 1);
 }
 
 #[test]

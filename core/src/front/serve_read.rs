@@ -111,7 +111,9 @@ impl Reader<'_> {
                 });
             }
             Request::GetAllChildrenNumber(r) => {
-                let count = self.readable(&r.path, host)?.descendant_count() as i32;
+                // Java counts names that begin with the path and a slash; under the empty path the root is one of them.
+                let root = i32::from(r.path.is_empty());
+                let count = self.readable(&r.path, host)?.descendant_count() as i32 + root;
                 self.out.reply(xid, zxid, |out| count.encode(out));
             }
             Request::GetAcl(r) => self.get_acl(xid, &r.path, host)?,

@@ -55,21 +55,22 @@ enum Entry {
 
 impl Entry {
     /// Java decides by the flags which record it has before it, and gives up on the whole multi with -5 when it then
-    /// has another (Java: `MultiOperationRecord.deserialize`, `Op.Create`). create2 stays what it is (3.9; to 3.8 it was
-    /// a create), the container's opcode says nothing.
+    /// has another (Java: `MultiOperationRecord.deserialize`, `Op.Create`). create2 and createContainer stay what they are
+    /// (3.9; to 3.8 they were creates).
     fn understand(op: MultiOp) -> Result<Self, OpError> {
         let plain = |kind, r: CreateRequest| {
             let flags = Flags::decode(r.flags).ok().filter(|flags| !flags.ttl);
             Ok(Self::Create(kind, flags.ok_or(OpError::MarshallingError)?, r))
         };
         match op {
-            MultiOp::Create(r) | MultiOp::CreateContainer(r) => plain(CreateKind::Create, r),
+            MultiOp::Create(r) => plain(CreateKind::Create, r),
+            MultiOp::CreateContainer(r) => plain(CreateKind::Container, r),
             MultiOp::Create2(r) => plain(CreateKind::Create2, r),
             MultiOp::CreateTtl(r) => {
-                let flags = Flags::decode(r.flags).map_err(|_| OpError::MarshallingError)?;
-                if flags.ttl {
+                // Flags that name no mode are found out when its turn comes (Java: `Op.create`, `CreateMode.fromFlag`).
+                let Some(flags) = Flags::decode(r.flags).ok().filter(|flags| !flags.ttl) else {
                     return Ok(Self::CreateTtl(r));
-                }
+                };
                 let CreateTtlRequest { path, data, acl, flags: bits, .. } = r;
                 Ok(Self::Create(CreateKind::Create, flags, CreateRequest { path, data, acl, flags: bits }))
             }

@@ -84,7 +84,6 @@ impl Judge<'_> {
             MultiOp::Create(r) | MultiOp::Create2(r) | MultiOp::CreateContainer(r) => {
                 !(0..=4).contains(&r.flags)
             }
-            MultiOp::CreateTtl(r) => !(0..=6).contains(&r.flags),
             _ => false,
         };
         if ops.iter().any(is_senseless) {
@@ -98,17 +97,14 @@ impl Judge<'_> {
                 continue;
             }
             let entry = match op {
-                // Inside a multi a container is told by its flags.
-                MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create)
-                    if create.flags == 4 =>
-                {
+                MultiOp::CreateContainer(create) => self.create(CreateKind::Container, create),
+                // Inside a multi the flags of a container make one.
+                MultiOp::Create(create) | MultiOp::Create2(create) if create.flags == 4 => {
                     self.create(CreateKind::Container, create)
                 }
-                MultiOp::Create(create) | MultiOp::CreateContainer(create) => {
-                    self.create(CreateKind::Create, create)
-                }
+                MultiOp::Create(create) => self.create(CreateKind::Create, create),
                 MultiOp::Create2(create) => self.create(CreateKind::Create2, create),
-                MultiOp::CreateTtl(create) if create.flags < 5 => {
+                MultiOp::CreateTtl(create) if (0..5).contains(&create.flags) => {
                     let CreateTtlRequest { path, data, acl, flags, .. } = create.clone();
                     let kind = if flags == 4 { CreateKind::Container } else { CreateKind::Create };
                     self.create(kind, &CreateRequest { path, data, acl, flags })
