@@ -5,6 +5,7 @@
 //! nothing is skipped.
 
 pub mod client;
+pub mod differ;
 pub mod ensemble;
 pub mod java;
 pub mod port;

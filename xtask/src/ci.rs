@@ -45,6 +45,23 @@ pub(crate) fn everything() -> Result<()> {
         &["cargo", "run", "-q", "-p", "fuzz", "--", "--check", "codec", "--count", CODEC_INPUTS],
     )?;
     museum::smoke()?;
+    run(
+        "differences to Java",
+        &[
+            "cargo",
+            "run",
+            "-q",
+            "-p",
+            "live",
+            "--bin",
+            "differ",
+            "--",
+            "--operations",
+            "100000",
+            "--seed",
+            "1",
+        ],
+    )?;
     run("real clients", &["cargo", "test", "-p", "live"])?;
     println!("\nall of CI held, in {:.0} s", start.elapsed().as_secs_f32());
     Ok(())
