@@ -49,6 +49,7 @@ const CONFIG: ReplicaConfig = ReplicaConfig {
     snap_size_limit: 0,
     digest: true,
     skip_acl: false,
+    enforce_quota: false,
     reaper: ReaperSettings::JAVAS,
     outstanding_max: 10,
     reconfig: Reconfig::Disabled,

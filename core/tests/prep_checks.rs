@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use zk_core::auth::AuthInfo;
 use zk_core::ids::{SessionId, Zxid};
-use zk_core::prep::{Prep, Proposal};
+use zk_core::prep::{Prep, PrepSettings, Proposal};
 use zk_core::text::Text;
 use zk_core::time::WallMs;
 use zk_core::tree::{ApplyMode, Changes, NodeTypes, Tree, TreeConfig, TxnResult};
@@ -46,7 +46,7 @@ impl Desk {
     }
 
     fn over(tree: Tree) -> Self {
-        let prep = Prep::new(&tree, true, false);
+        let prep = Prep::new(&tree, PrepSettings { digest: true, skip_acl: false, enforce_quota: false });
         let auth = AuthInfo { ids: vec![id("ip", "10.0.0.1")] };
         Self { tree, prep, next: 1, auth }
     }
@@ -529,7 +529,7 @@ fn what_is_no_write_is_refused_with_its_zxid() {
 #[test]
 fn the_first_session_of_a_new_tree_shows_its_digest() {
     let tree = Tree::new();
-    let mut prep = Prep::new(&tree, true, false);
+    let mut prep = Prep::new(&tree, PrepSettings { digest: true, skip_acl: false, enforce_quota: false });
     let auth = AuthInfo::default();
     let session = SessionId(1);
     let at = Proposal {
@@ -544,6 +544,6 @@ fn the_first_session_of_a_new_tree_shows_its_digest() {
     let digest = prep.create_session(&at, 4000).digest.unwrap();
     // Disk format §10: what a real server logs.
     assert_eq!((digest.version, digest.digest), (2, 0x51c6_d660));
-    let mut silent = Prep::new(&tree, false, false);
+    let mut silent = Prep::new(&tree, PrepSettings { digest: false, skip_acl: false, enforce_quota: false });
     assert_eq!(silent.create_session(&at, 4000).digest, None);
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use zk_core::auth::AuthInfo;
 use zk_core::ids::{SessionId, Zxid};
-use zk_core::prep::{Prep, Proposal};
+use zk_core::prep::{Prep, PrepSettings, Proposal};
 use zk_core::text::Text;
 use zk_core::time::WallMs;
 use zk_core::tree::{ApplyMode, Changes, Tree};
@@ -58,7 +58,7 @@ fn auth(n: usize) -> AuthInfo {
 /// Runs the steps; the tree is behind by at most the lag of each. Yields the txns and the tree with all of them.
 fn run(steps: &[Step], lags: bool) -> (Vec<Arc<Txn>>, Tree) {
     let mut tree = Tree::new();
-    let mut prep = Prep::new(&tree, true, false);
+    let mut prep = Prep::new(&tree, PrepSettings { digest: true, skip_acl: false, enforce_quota: false });
     let mut behind: VecDeque<Arc<Txn>> = VecDeque::new();
     let mut txns = vec![];
     let apply = |tree: &mut Tree, txn: &Txn| {

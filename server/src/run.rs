@@ -204,6 +204,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             snap_size_limit: cfg.snap_size_limit,
             digest: cfg.digest,
             skip_acl: cfg.skip_acl,
+            enforce_quota: cfg.service.enforce_quota,
             reaper: cfg.service.reaper,
             outstanding_max: cfg.outstanding_max,
             reconfig: cfg.reconfig,

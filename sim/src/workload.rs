@@ -34,6 +34,8 @@ pub struct Mix {
     pub container: u32,
     /// createTTL.
     pub ttl: u32,
+    /// Limits and statistics of quotas are made, changed and deleted.
+    pub quota: u32,
 }
 
 impl Mix {
@@ -51,6 +53,7 @@ impl Mix {
         ping: 0,
         container: 0,
         ttl: 0,
+        quota: 0,
     };
     /// A little of everything.
     pub const DEFAULT: Self = Self {
@@ -66,7 +69,7 @@ impl Mix {
         ..Self::NONE
     };
 
-    const fn weights(&self) -> [u32; 12] {
+    const fn weights(&self) -> [u32; 13] {
         [
             self.create,
             self.set,
@@ -80,6 +83,7 @@ impl Mix {
             self.ping,
             self.container,
             self.ttl,
+            self.quota,
         ]
     }
 }
@@ -213,6 +217,7 @@ impl Drawing<'_> {
             }
             10 => one(Request::CreateContainer(self.container())),
             11 => one(Request::CreateTtl(self.create_ttl())),
+            12 => one(self.quota()),
             _ => one(Request::Ping),
         }
     }
@@ -298,6 +303,32 @@ impl Drawing<'_> {
         let path = self.path();
         let path = if flags == 6 { Text::from(format!("{path}-")) } else { path };
         CreateTtlRequest { path, data: self.data(), acl: self.acl(), flags, ttl_ms }
+    }
+
+    /// A piece of the quota of one of the first names. They come in no order, so limits may be without statistics.
+    fn quota(&mut self) -> Request {
+        let name = self.below(Site::ClientPath, self.workload.space.into());
+        let top = format!("/zookeeper/quota/d{name}");
+        let (limits, stats) = (format!("{top}/zookeeper_limits"), format!("{top}/zookeeper_stats"));
+        let most = 1 + self.below(Site::ClientOp, 12);
+        let text = match self.below(Site::ClientOp, 4) {
+            0 => format!("count={most},bytes={most}"),
+            1 => format!("count=-1,bytes=-1=;byteHardLimit={}", 20 * most),
+            _ => format!("count=-1,bytes=-1=;countHardLimit={most}"),
+        };
+        let text = Some(Bytes::from(text));
+        let create = |path: String, data| {
+            let acl = vec![Acl::world(perms::ALL)];
+            Request::Create(CreateRequest { path: path.into(), data, acl, flags: 0 })
+        };
+        match self.below(Site::ClientOp, 8) {
+            0 | 1 => create(top, None),
+            2 | 3 => create(limits, text),
+            4 => create(stats, Some(Bytes::from_static(b"count=0,bytes=0"))),
+            5 => Request::SetData(SetDataRequest { path: limits.into(), data: text, version: -1 }),
+            6 => Request::Delete(DeleteRequest { path: limits.into(), version: -1 }),
+            _ => Request::Delete(DeleteRequest { path: stats.into(), version: -1 }),
+        }
     }
 
     fn set(&mut self) -> SetDataRequest {

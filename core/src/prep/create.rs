@@ -9,7 +9,7 @@ use super::{CollectRules, Prep, Proposal, parent_of, raise_pzxid};
 use crate::auth;
 use crate::error::OpError;
 use crate::text::Text;
-use crate::tree::{NodeKind, check_path, owner, path};
+use crate::tree::{Growth, NodeKind, check_path, owner, path};
 use crate::wire::client::{CreateRequest, CreateTtlRequest};
 use crate::wire::records::{Acl, StatPersisted, perms};
 use crate::wire::txn::{CreateKind, CreateTxn, TxnBody};
@@ -120,6 +120,8 @@ impl Prep {
         if parent.is_ephemeral(at.tree.node_types()) {
             return Err(OpError::NoChildrenForEphemerals);
         }
+        let data_len = data.as_ref().map_or(0, |d| d.len());
+        self.check_quota(at, &path, Growth { count: 1, bytes: data_len as i64 })?;
 
         let ephemeral = flags.ephemeral && matches!(kind, CreateKind::Create | CreateKind::Create2);
         let ephemeral_owner = match kind {
@@ -142,6 +144,7 @@ impl Prep {
             stat,
             child_count: 0,
             acl: self.overlay.share_acl(&acl),
+            data_len,
             crc: self.overlay.crc(&path, data.as_deref()),
         };
         self.overlay.insert(at.zxid, &path, node);

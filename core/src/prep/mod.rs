@@ -18,7 +18,7 @@ use crate::error::OpError;
 use crate::ids::{SessionId, Zxid};
 use crate::text::Text;
 use crate::time::WallMs;
-use crate::tree::{Tree, check_path, digest};
+use crate::tree::{Growth, Tree, check_path, digest};
 use crate::wire::records::{Acl, StatPersisted, perms};
 use crate::wire::request::Request;
 use crate::wire::txn::{CreateKind, Txn, TxnBody, TxnDigest, TxnHeader};
@@ -51,19 +51,30 @@ pub struct CollectRules {
     pub never_used_ms: Option<i64>,
 }
 
+/// What prep needs to know of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrepSettings {
+    /// Predict the tree's digest after every txn.
+    pub digest: bool,
+    /// `zookeeper.skipACL=yes`.
+    pub skip_acl: bool,
+    /// `zookeeper.enforceQuota`: hard limits are kept.
+    pub enforce_quota: bool,
+}
+
 /// The validating half of a leader.
 #[derive(Clone, Debug)]
 pub struct Prep {
     overlay: Overlay,
-    skip_acl: bool,
+    settings: PrepSettings,
     /// The last zxid prepared.
     last: Zxid,
 }
 
 impl Prep {
-    /// Begins over a tree with nothing outstanding. `digest`: predict the tree's digest after every txn.
-    pub fn new(tree: &Tree, digest: bool, skip_acl: bool) -> Self {
-        Self { overlay: Overlay::new(tree, digest), skip_acl, last: tree.last_zxid() }
+    /// Begins over a tree with nothing outstanding.
+    pub fn new(tree: &Tree, settings: PrepSettings) -> Self {
+        Self { overlay: Overlay::new(tree, settings.digest), settings, last: tree.last_zxid() }
     }
 
     /// A client's write. Every request yields a txn; for what is no write it is an error txn.
@@ -165,11 +176,15 @@ impl Prep {
         check_path(&path)?;
         let mut node = self.overlay.node(at.tree, &path).ok_or(OpError::NoNode)?;
         self.permit(&node, perms::WRITE, at)?;
+        let data_len = data.as_ref().map_or(0, |d| d.len());
+        let bytes = data_len as i64 - node.data_len as i64;
+        self.check_quota(at, &path, Growth { count: 0, bytes })?;
         let version = next_version(node.stat.version, version)?;
         let (old, crc) = (node.stat, node.crc);
         node.stat.version = version;
         node.stat.mzxid = at.zxid;
         node.stat.mtime = at.time;
+        node.data_len = data_len;
         node.crc = self.overlay.crc(&path, data.as_deref());
         self.overlay.update(at.zxid, path.clone(), &old, crc, node);
         Ok(TxnBody::SetData { path, data, version })
@@ -216,7 +231,17 @@ impl Prep {
     }
 
     fn permit(&self, node: &Node, perm: i32, at: &Proposal<'_>) -> Result<(), OpError> {
-        if auth::allowed(&node.acl, perm, at.auth, self.skip_acl) { Ok(()) } else { Err(OpError::NoAuth) }
+        if auth::allowed(&node.acl, perm, at.auth, self.settings.skip_acl) {
+            Ok(())
+        } else {
+            Err(OpError::NoAuth)
+        }
+    }
+
+    /// By applied counts, as in Java: what is on its way, in this multi or before it, may overshoot.
+    fn check_quota(&self, at: &Proposal<'_>, path: &str, growth: Growth) -> Result<(), OpError> {
+        let exceeds = self.settings.enforce_quota && at.tree.exceeds_quota(path, growth);
+        if exceeds { Err(OpError::QuotaExceeded) } else { Ok(()) }
     }
 
     fn seal(&mut self, at: &Proposal<'_>, body: TxnBody) -> Txn {

@@ -23,6 +23,8 @@ pub(super) struct Node {
     pub(super) stat: StatPersisted,
     pub(super) child_count: usize,
     pub(super) acl: AclList,
+    /// Bytes of data.
+    pub(super) data_len: usize,
     /// CRC-32 of path and data, the prefix of the node's digest.
     pub(super) crc: u32,
 }
@@ -103,7 +105,8 @@ impl Overlay {
         }
         let node = tree.node(key)?;
         let (stat, child_count) = (node.persisted(), node.child_count());
-        Some(Node { stat, child_count, acl: node.acl(), crc: node.digest() })
+        let data_len = node.data().map_or(0, <[u8]>::len);
+        Some(Node { stat, child_count, acl: node.acl(), data_len, crc: node.digest() })
     }
 
     /// A new node comes, one that [`Self::node`] does not know.

@@ -17,7 +17,7 @@ use crate::config::quorum_config::QuorumConfig;
 use crate::error::OpError;
 use crate::ids::{SessionId, Sid, Zxid};
 use crate::input::{RequestBody, Touch};
-use crate::prep::{Prep, Proposal};
+use crate::prep::{Prep, PrepSettings, Proposal};
 use crate::session::{Owner, SessionInfo, SessionTable};
 use crate::time::{Mono, Now};
 use crate::tree::Tree;
@@ -84,7 +84,12 @@ impl Proposer {
         let mut lost = tree.ephemeral_owners();
         lost.retain(|owner| tree.session(*owner).is_none());
         lost.iter().for_each(|session| sessions.open_closing(*session));
-        let prep = Prep::new(tree, config.digest, config.skip_acl);
+        let settings = PrepSettings {
+            digest: config.digest,
+            skip_acl: config.skip_acl,
+            enforce_quota: config.enforce_quota,
+        };
+        let prep = Prep::new(tree, settings);
         let elsewhere = Elsewhere::new(config);
         let reaper = Reaper::new(config.reaper, now);
         Self { prep, sessions: Arc::new(sessions), lost, reaper, elsewhere }

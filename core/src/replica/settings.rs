@@ -26,6 +26,8 @@ pub struct ReplicaConfig {
     pub digest: bool,
     /// `zookeeper.skipACL=yes`.
     pub skip_acl: bool,
+    /// `zookeeper.enforceQuota`.
+    pub enforce_quota: bool,
     /// How containers and TTL nodes are taken away.
     pub reaper: ReaperSettings,
     /// `globalOutstandingLimit`: requests between the door and their reply.

@@ -57,6 +57,7 @@ fn config() -> ReplicaConfig {
         snap_size_limit: 0,
         digest: false,
         skip_acl: false,
+        enforce_quota: false,
         reaper: ReaperSettings::JAVAS,
         outstanding_max: 1000,
         reconfig: Reconfig::Disabled,

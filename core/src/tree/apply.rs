@@ -114,8 +114,11 @@ impl Apply<'_> {
         let stat = self.new_stat(txn);
         let acl = self.tree.acls.acquire(&txn.acl);
         let node = self.tree.add(parent, &txn.path, name, txn.data.as_deref(), acl, &stat);
+        // What the client hears of new statistics is what it sent, as in Java.
+        let stat = self.tree.node_ref(node).stat();
+        self.tree.quota_created(&txn.path, txn.data.as_ref().map_or(0, |d| d.len()));
         self.tell(ChangeKind::Created, &txn.path, node);
-        Ok(TxnResult::Created { path: txn.path.clone(), stat: self.tree.node_ref(node).stat() })
+        Ok(TxnResult::Created { path: txn.path.clone(), stat })
     }
 
     fn new_stat(&self, txn: &CreateTxn) -> StatPersisted {
@@ -181,16 +184,18 @@ impl Apply<'_> {
             self.tree.remove_below(node);
         }
         self.tell(ChangeKind::Deleted, path, node);
+        let data_len = self.tree.nodes.get(node).data().map_or(0, <[u8]>::len);
         self.tree.remove(node, path);
+        self.tree.quota_deleted(path, data_len);
         Ok(TxnResult::Done)
     }
 
     fn set_data(&mut self, path: &Text, data: Option<&[u8]>, version: i32) -> Result<TxnResult, OpError> {
         let node = self.tree.resolve(path).ok_or(OpError::NoNode)?;
         let &TxnHeader { zxid, time, .. } = self.header;
-        let len = |data: Option<&[u8]>| data.map_or(0, |d| d.len() as u64);
+        let len = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len);
         let before = len(self.tree.nodes.get(node).data());
-        self.tree.data_size = self.tree.data_size - before + len(data);
+        self.tree.data_size = self.tree.data_size - before as u64 + len(data) as u64;
         self.tree.change(node, digest::counts(path), |n| {
             n.set_data(data);
             n.crc = digest::prefix(path, data);
@@ -198,8 +203,10 @@ impl Apply<'_> {
             n.mzxid = zxid;
             n.mtime = time;
         });
+        let stat = self.tree.node_ref(node).stat();
+        self.tree.quota_changed(path, before, len(data));
         self.tell(ChangeKind::DataChanged, path, node);
-        Ok(TxnResult::Changed { stat: self.tree.node_ref(node).stat() })
+        Ok(TxnResult::Changed { stat })
     }
 
     fn set_acl(&mut self, path: &Text, acl: &[Acl], version: i32) -> Result<TxnResult, OpError> {
@@ -311,8 +318,10 @@ impl Tree {
                 return;
             } else {
                 let parent = record.parent;
+                let data_len = record.data().map_or(0, <[u8]>::len);
                 let path = self.path_of(at).as_str().to_owned();
                 self.remove(at, &path);
+                self.quota_deleted(&path, data_len);
                 at = parent;
             }
         }

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Tree;
-use super::node::NodeId;
+use super::node::{NodeId, Record};
 use crate::text::Text;
 
 impl Tree {
@@ -43,28 +43,28 @@ impl Tree {
         Text::from(path)
     }
 
-    /// How many nodes are below `top`, without recursion: depth is bounded only by the frame size.
+    /// How many nodes are below `top`.
     pub(super) fn descendants(&self, top: NodeId) -> usize {
-        let (mut at, mut count) = (top, 0);
+        let mut count = 0;
+        self.visit_below(top, |_, _| count += 1);
+        count
+    }
+
+    /// Every node below `top`, parents first, without recursion: depth is bounded only by the frame size.
+    pub(super) fn visit_below(&self, top: NodeId, mut visit: impl FnMut(NodeId, &Record)) {
+        let mut at = top;
         loop {
-            let record = self.nodes.get(at);
-            if let Some(child) = record.first_child.some() {
-                at = child;
-                count += 1;
-                continue;
-            }
-            loop {
+            let mut next = self.nodes.get(at).first_child.some();
+            while next.is_none() {
                 if at == top {
-                    return count;
+                    return;
                 }
                 let record = self.nodes.get(at);
-                if let Some(sibling) = record.next.some() {
-                    at = sibling;
-                    count += 1;
-                    break;
-                }
-                at = record.parent;
+                next = record.next.some();
+                at = next.unwrap_or(record.parent);
             }
+            at = next.expect("the loop ends with one");
+            visit(at, self.nodes.get(at));
         }
     }
 

@@ -87,6 +87,7 @@ impl TreeLoader {
         }
         self.tree.acls.drop_unused();
         self.tree.add_reserved();
+        self.tree.find_quotas();
         self.tree.last_zxid = zxid;
         Ok(self.tree)
     }

@@ -4,8 +4,7 @@
 //! A node of 15 bytes of name and 100 of data costs 96 bytes of record (`slab`), 128 of payload and some 15 in the index;
 //! a look-up costs one hash and about four cache misses per path component, a create twice that.
 //!
-//! Not here: who may do what (`prep`, `auth`), whether a session is alive (`session`), who watches (`watch`), quota
-//! statistics.
+//! Not here: who may do what (`prep`, `auth`), whether a session is alive (`session`), who watches (`watch`).
 
 mod acl;
 mod apply;
@@ -20,6 +19,7 @@ mod ordered;
 pub mod owner;
 pub mod path;
 mod payload;
+mod quota;
 mod sessions;
 mod slab;
 mod view;
@@ -42,6 +42,8 @@ use slab::Slab;
 
 pub use load::TreeLoader;
 pub use path::check_path;
+pub use quota::Growth;
+use quota::Quotas;
 pub use view::{Walk, Walked};
 
 /// An interned access control list.
@@ -71,6 +73,7 @@ pub struct Tree {
     acls: AclTable,
     sessions: Sessions,
     ending: Ending,
+    quotas: Quotas,
     last_zxid: Zxid,
     digest: u64,
     /// As Java counts: the root twice.
@@ -174,6 +177,7 @@ impl Tree {
             acls: AclTable::new(),
             sessions: Sessions::new(),
             ending: Ending::new(config.types),
+            quotas: Quotas::default(),
             last_zxid: Zxid::ZERO,
             digest: 0,
             node_count: 0,

@@ -229,6 +229,7 @@ impl World {
             snap_size_limit: 0,
             digest: true,
             skip_acl: options.reconfig.is_enabled(),
+            enforce_quota: false,
             reaper: ReaperSettings::JAVAS,
             outstanding_max: 1000,
             reconfig: options.reconfig,

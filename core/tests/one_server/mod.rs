@@ -65,6 +65,7 @@ const REPLICA: ReplicaConfig = ReplicaConfig {
     snap_size_limit: 0,
     digest: true,
     skip_acl: false,
+    enforce_quota: false,
     reaper: ReaperSettings::JAVAS,
     outstanding_max: 1000,
     reconfig: Reconfig::Disabled,

@@ -17,6 +17,12 @@ pub(super) fn draw(draw: &mut Draw) -> Api {
     if draw.chance(1, 2) {
         ends(draw, &mut api);
     }
+    if draw.chance(1, 3) {
+        if draw.chance(3, 4) {
+            api.cluster.push("enforce_quota = true".to_owned());
+        }
+        api.mix.push(format!("quota = {}", draw.doubling(1, 4)));
+    }
     api
 }
 

@@ -152,6 +152,7 @@ const KEYS: &[(&str, Fate)] = &[
     ("dynamicConfigFile", Applied),
     ("electionAlg", Applied),
     ("emulate353TTLNodes", Applied),
+    ("enforceQuota", Applied),
     ("extendedTypesEnabled", Applied),
     ("forceSync", Applied),
     ("globalOutstandingLimit", Applied),
@@ -231,13 +232,6 @@ const KEYS: &[(&str, Fate)] = &[
         Refused {
             harmless: &["sha1", "sha-1"],
             why: "only SHA1 is in this version; every digest ACL would refuse its owner",
-        },
-    ),
-    (
-        "enforceQuota",
-        Refused {
-            harmless: OFF,
-            why: "quotas are not in this version; writes that should be refused would succeed",
         },
     ),
     (

@@ -1,4 +1,4 @@
-//! Switches of the API: which nodes there may be, how they end.
+//! Switches of the API: which nodes there may be, how they end, how many.
 
 use zk_core::replica::ReaperSettings;
 use zk_core::tree::NodeTypes;
@@ -13,6 +13,8 @@ pub struct ServiceCfg {
     pub types: NodeTypes,
     /// Where the first of them stands, if it is on.
     pub(super) types_said: Option<Place>,
+    /// `enforceQuota`: hard limits are kept.
+    pub enforce_quota: bool,
     /// `znode.container.*`.
     pub reaper: ReaperSettings,
 }
@@ -20,7 +22,12 @@ pub struct ServiceCfg {
 /// Reads them.
 pub(super) fn read(s: &mut Settings) -> Result<ServiceCfg, ConfigError> {
     let (types, types_said) = read_types(s)?;
-    Ok(ServiceCfg { types, types_said, reaper: read_reaper(s)? })
+    Ok(ServiceCfg {
+        types,
+        types_said,
+        enforce_quota: s.truth("enforceQuota", false)?.0,
+        reaper: read_reaper(s)?,
+    })
 }
 
 fn read_types(s: &mut Settings) -> Result<(NodeTypes, Option<Place>), ConfigError> {

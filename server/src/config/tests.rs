@@ -173,7 +173,7 @@ fn every_key_that_is_applied_is_read() {
          snapshot.compression.method=gz\nsnapshot.trust.empty=true\njute.maxbuffer=0x1000\n\
          jute.maxbuffer.extrasize=2048\nglobalOutstandingLimit=77\nelectionAlg=3\nstandaloneEnabled=true\n\
          multiAddress.enabled=true\nreadonlymode.enabled=true\nDigestAuthenticationProvider.superDigest=super:x\n\
-         server.1=h:1:2\ngroup.1=1\nweight.1=1\nextendedTypesEnabled=true\nemulate353TTLNodes=true\n\
+         server.1=h:1:2\ngroup.1=1\nweight.1=1\nextendedTypesEnabled=true\nenforceQuota=true\nemulate353TTLNodes=true\n\
          znode.container.checkIntervalMs=9\nznode.container.maxPerMinute=8\nznode.container.maxNeverUsedIntervalMs=7\n",
     )
     .unwrap();
@@ -190,6 +190,7 @@ fn every_key_that_is_applied_is_read() {
     assert_eq!((cfg.frame_max, cfg.record_max, cfg.outstanding_max), (4096, 4096 + 2048, 77));
     let reaper = ReaperSettings { interval_ms: 9, per_minute: 8, never_used_ms: Some(7) };
     assert_eq!((cfg.service.types, cfg.service.reaper), (NodeTypes::Emulate353, reaper));
+    assert!(cfg.service.enforce_quota);
     assert_eq!(cfg.members[0].sid, Sid(1));
     assert_eq!(cfg.refusals, vec![]);
     let told = notices(&cfg).join("\n");
@@ -254,7 +255,6 @@ fn what_would_be_unsafe_to_ignore_is_refused_by_key_and_line() {
             "world, digest and ip",
         ),
         ("zookeeper.sessionRequireClientSASLAuth=true", "clients would be let in without it"),
-        ("enforceQuota=true", "quotas are not in this version"),
         ("quorum.auth.enableSasl=true", "anybody could join"),
         ("DigestAuthenticationProvider.digestAlg=SHA-256", "only SHA1"),
     ] {
@@ -267,7 +267,6 @@ fn what_would_be_unsafe_to_ignore_is_refused_by_key_and_line() {
         assert!(text.starts_with(&format!("zoo.cfg, line 4: {first}: ")) && text.contains(why), "{text}");
     }
     for harmless in [
-        "enforceQuota=false",
         "sslQuorum=false",
         "authProvider.1=org.apache.zookeeper.server.auth.IPAuthenticationProvider",
         "DigestAuthenticationProvider.digestAlg=SHA1",

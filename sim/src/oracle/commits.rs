@@ -63,6 +63,9 @@ struct LocalLife {
 }
 
 const CHUNK: usize = 256;
+/// Above and at the end of the paths of statistics.
+const QUOTAS: &str = "/zookeeper/quota/";
+const STATS: &str = "/zookeeper_stats";
 /// Where servers show who belongs to the ensemble.
 const CONFIG: &str = "/zookeeper/config";
 
@@ -268,6 +271,7 @@ impl Commits {
             identities: identities.into(),
             zxid: txn.header.zxid,
             time: txn.header.time,
+            over_quota: over_quota(&txn.body),
             no_ephemerals: self.is_local(txn.header.session).then(|| refusal_in(&txn.body)),
         };
         let Some(mut expected) = judge::expected(&self.states, &asked, request) else { return Ok(()) };
@@ -388,8 +392,10 @@ impl Commits {
                 // Written by each server for itself, by no txn.
                 continue;
             }
+            // Counted by each server for itself.
+            let is_counted = step.path.starts_with(QUOTAS) && step.path.ends_with(STATS);
+            let data = if is_counted { step.node.data() } else { node.data.as_deref() };
             let found = (step.node.persisted(), step.node.data(), step.node.acl(), step.node.child_count());
-            let data = node.data.as_deref();
             if found != (node.stat, data, Arc::clone(&node.acl), node.child_count as usize) {
                 return wrong(format!("{}: the tree has {found:?}, the model {node:?}", step.path));
             }
@@ -432,6 +438,15 @@ fn is_ephemeral(body: &TxnBody) -> bool {
         TxnBody::Create(create) => create.ephemeral,
         TxnBody::Multi(entries) => entries.iter().any(is_ephemeral),
         _ => false,
+    }
+}
+
+/// Which operation is refused for a quota.
+fn over_quota(body: &TxnBody) -> Option<usize> {
+    let refused = |body: &TxnBody| *body == TxnBody::Error { err: OpError::QuotaExceeded.code() };
+    match body {
+        TxnBody::Multi(entries) => entries.iter().position(refused),
+        body => refused(body).then_some(0),
     }
 }
 

@@ -30,11 +30,13 @@ pub(super) struct Asked {
     pub time: WallMs,
     /// The session is one that makes no ephemerals: what they are refused with.
     pub no_ephemerals: Option<OpError>,
+    /// Which of its operations was refused for a quota; 0 if there is but one.
+    pub over_quota: Option<usize>,
 }
 
 /// The body that a serial server makes of the request, as the next txn after `states`. `None`: not judged.
 pub(super) fn expected(states: &States, asked: &Asked, request: &Request) -> Option<TxnBody> {
-    Judge { pending: Pending::new(states), asked }.body(request)
+    Judge { pending: Pending::new(states), asked, operation: 0 }.body(request)
 }
 
 /// True if the ACL lets somebody with these identities do what needs `perm` (semantics §7.2).
@@ -48,6 +50,8 @@ pub(super) fn may(acl: &[Acl], perm: i32, identities: &[Id]) -> bool {
 struct Judge<'a> {
     pending: Pending<'a>,
     asked: &'a Asked,
+    /// Which one is judged.
+    operation: usize,
 }
 
 impl Judge<'_> {
@@ -91,7 +95,8 @@ impl Judge<'_> {
         }
         let mut entries = Vec::new();
         let mut failed = false;
-        for op in ops {
+        for (i, op) in ops.iter().enumerate() {
+            self.operation = i;
             if failed {
                 entries.push(TxnBody::Error { err: OpError::RuntimeInconsistency.code() });
                 continue;
@@ -179,6 +184,7 @@ impl Judge<'_> {
         if parent.owner().is_some() {
             return Err(OpError::NoChildrenForEphemerals);
         }
+        self.within_quota(&path)?;
         let parent_cversion = parent.stat.cversion.wrapping_add(1);
         let ephemeral = ephemeral && matches!(kind, CreateKind::Create | CreateKind::Create2);
         Ok(TxnBody::Create(CreateTxn {
@@ -209,6 +215,7 @@ impl Judge<'_> {
     fn set_data(&self, request: &SetDataRequest) -> Result<TxnBody, OpError> {
         let node = self.pending.node(&request.path).ok_or(OpError::NoNode)?;
         self.permit(node, perms::WRITE)?;
+        self.within_quota(&request.path)?;
         let version = next(node.stat.version, request.version)?;
         let data: Option<Bytes> = request.data.clone();
         Ok(TxnBody::SetData { path: request.path.clone(), data, version })
@@ -219,6 +226,11 @@ impl Judge<'_> {
         self.permit(node, perms::READ)?;
         let version = next(node.stat.version, version)?;
         Ok(TxnBody::Check { path: path.clone(), version })
+    }
+
+    fn within_quota(&self, path: &str) -> Result<(), OpError> {
+        let refused = self.asked.over_quota == Some(self.operation) && self.pending.may_be_limited(path);
+        if refused { Err(OpError::QuotaExceeded) } else { Ok(()) }
     }
 
     fn permit(&self, node: &Node, perm: i32) -> Result<(), OpError> {

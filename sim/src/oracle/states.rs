@@ -51,6 +51,8 @@ pub struct Rules {
     pub extended_types: bool,
     /// znode.container.maxNeverUsedIntervalMs.
     pub never_used_ms: Option<i64>,
+    /// enforceQuota.
+    pub enforce_quota: bool,
 }
 
 impl Node {
@@ -170,6 +172,17 @@ impl States {
     /// How the servers are configured.
     pub const fn rules(&self) -> Rules {
         self.rules
+    }
+
+    /// True if quotas are kept, and the path, or what it is below, ever had limits. Whether a write exceeds them is decided by
+    /// statistics of the leader's own, which no txn tells.
+    pub fn may_be_limited(&self, path: &str) -> bool {
+        let above = std::iter::successors(Some(path), |at| Some(&at[..at.rfind('/')?]));
+        let had_limits = |at: &str| {
+            let limits = format!("/zookeeper/quota{at}/zookeeper_limits");
+            self.nodes.contains_key(limits.as_bytes())
+        };
+        self.rules.enforce_quota && above.take_while(|at| !at.is_empty()).any(had_limits)
     }
 
     /// The last txn applied.
@@ -313,6 +326,11 @@ impl<'a> Pending<'a> {
     /// How the servers are configured.
     pub const fn rules(&self) -> Rules {
         self.states.rules
+    }
+
+    /// See [`States::may_be_limited`].
+    pub fn may_be_limited(&self, path: &str) -> bool {
+        self.states.may_be_limited(path)
     }
 
     /// The node with all changes.

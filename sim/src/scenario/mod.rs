@@ -115,6 +115,8 @@ pub struct Cluster {
     pub purge_interval: Option<Drawn<Span>>,
     /// autopurge: snapshots that stay.
     pub purge_retain: Option<Drawn<u32>>,
+    /// enforceQuota.
+    pub enforce_quota: bool,
     /// extendedTypesEnabled.
     pub extended_types: bool,
     /// znode.container.checkIntervalMs.

@@ -57,6 +57,7 @@ pub fn world(scenario: &Scenario, seed: u64, readable: bool) -> Result<World, St
     world.commits.set_rules(Rules {
         extended_types: scenario.cluster.extended_types,
         never_used_ms: settings.replica.reaper.never_used_ms,
+        enforce_quota: settings.replica.enforce_quota,
     });
     world.membership = members.as_ref().map(Members::membership);
     for id in 1..=voters + observers {
@@ -178,6 +179,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             snap_size_limit: 0,
             digest: true,
             skip_acl: false,
+            enforce_quota: cluster.enforce_quota,
             reaper,
             outstanding_max,
             reconfig: Reconfig::Disabled,

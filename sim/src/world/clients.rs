@@ -1,5 +1,6 @@
 //! Clients and their connections.
 
+use zk_core::error::OpError;
 use zk_core::ids::ConnId;
 
 use super::{Due, Link, World};
@@ -190,6 +191,9 @@ impl World {
                 }
                 Act::Tell(seen) => {
                     self.trace.tell(now, || format!("client {entity}"), || format!("{seen:?}"));
+                    if matches!(seen, Seen::Replied { err, .. } if err == OpError::QuotaExceeded.code()) {
+                        self.trace.mark("over-quota");
+                    }
                     self.show_reply(entity, &seen)?;
                     self.histories.take(ClientId(entity), seen, &mut self.commits)?;
                 }
