@@ -225,19 +225,12 @@ fn a_time_to_live_goes_with_its_flags_and_has_40_bits() {
         let found = desk.code(Request::CreateTtl(ask("/o/t", flags, ttl_ms)));
         assert_eq!(found, expected, "{flags} {ttl_ms}");
         let in_multi = desk.ask(Request::Multi(vec![MultiOp::CreateTtl(ask("/o/m", flags, ttl_ms))]));
-        let in_multi = match (&in_multi.body, flags) {
-            (TxnBody::Error { err }, 7) => *err,
-            (TxnBody::Multi(entries), _) => match entries[..] {
-                [TxnBody::Error { err }] => err,
-                _ => 0,
-            },
-            (other, _) => panic!("{other:?}"),
-        };
+        let TxnBody::Multi(entries) = &in_multi.body else { panic!("{in_multi:?}") };
+        let in_multi = if let [TxnBody::Error { err }] = entries[..] { err } else { 0 };
         // A mode without a ttl makes a plain node there, or a container: the ttl is not looked at.
         let expected = match flags {
             0 if ttl_ms == 1000 => 0,
             0 | 4 => NODE_EXISTS,
-            7 => MARSHALLING,
             5 if expected == 0 => NODE_EXISTS,
             _ => expected,
         };
@@ -418,8 +411,8 @@ fn the_flags_decide_what_a_create_in_a_multi_makes() {
         [
             ("/a", CreateKind::Create2, false),
             ("/b", CreateKind::Container, false),
-            ("/c", CreateKind::Create, false),
-            ("/d", CreateKind::Create, true),
+            ("/c", CreateKind::Container, false),
+            ("/d", CreateKind::Container, false),
             ("/f", CreateKind::Create, false),
         ]
     );
