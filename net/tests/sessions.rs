@@ -3,16 +3,14 @@
 
 mod served;
 
-use bytes::{Bytes, BytesMut};
-use std::io::Write;
+use bytes::Bytes;
 
 use served::ensemble::{Servers, mode};
 use served::{Client, create, get, get_and_watch, set, until};
 use zk_core::error::OpError;
-use zk_core::ids::{SessionId, Zxid};
+use zk_core::ids::SessionId;
 use zk_core::replica::LocalSessions;
-use zk_core::wire::client::{ConnectRequest, ConnectResponse, CreateRequest, GetDataResponse, SyncRequest};
-use zk_core::wire::framing::put_frame;
+use zk_core::wire::client::{ConnectResponse, CreateRequest, GetDataResponse, SyncRequest};
 use zk_core::wire::jute::Jute;
 use zk_core::wire::records::{Acl, perms};
 use zk_core::wire::request::Request;
@@ -88,24 +86,16 @@ fn a_session_that_makes_an_ephemeral_becomes_the_ensemble_s_and_moves() {
         let again = elsewhere.handshake(response.session, response.password.clone());
         assert_eq!(again.session, response.session);
         assert_eq!(error_of(&mut elsewhere, Request::CloseSession), 0);
-        assert_eq!(error_of(&mut servers.client(n), get(&format!("/e{n}"))), OpError::NoNode.code());
+        // Closed at another server: this one may not know yet, unless it is asked to wait.
+        let (mut reader, path) = (servers.client(n), format!("/e{n}"));
+        assert_eq!(error_of(&mut reader, Request::Sync(SyncRequest { path: Some(path.as_str().into()) })), 0);
+        assert_eq!(error_of(&mut reader, get(&path)), OpError::NoNode.code());
     }
 }
 
 /// A handshake of a client that is content with reading; `None` if it is turned away.
 fn read_only(client: &mut Client, session: SessionId, password: Option<Bytes>) -> Option<ConnectResponse> {
-    let password = Some(password.unwrap_or_else(|| Bytes::from_static(&[0; 16])));
-    let request = ConnectRequest {
-        protocol_version: 0,
-        last_zxid_seen: Zxid::ZERO,
-        timeout_ms: 30_000,
-        session,
-        password,
-        read_only: Some(true),
-    };
-    let mut out = BytesMut::new();
-    put_frame(&mut out, |out| request.encode(out));
-    client.socket.write_all(&out).unwrap();
+    client.ask_for_session(session, password, true);
     client.frame().map(|frame| ConnectResponse::from_bytes(frame).unwrap())
 }
 

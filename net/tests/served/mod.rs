@@ -175,6 +175,11 @@ impl Client {
     }
 
     pub fn send_handshake(&mut self, session: SessionId, password: Option<Bytes>) {
+        self.ask_for_session(session, password, false);
+    }
+
+    /// The handshake of a client that may be content with reading.
+    pub fn ask_for_session(&mut self, session: SessionId, password: Option<Bytes>, read_only: bool) {
         let password = Some(password.unwrap_or_else(|| Bytes::from_static(&[0; 16])));
         let request = ConnectRequest {
             protocol_version: 0,
@@ -182,7 +187,7 @@ impl Client {
             timeout_ms: 30_000,
             session,
             password,
-            read_only: Some(false),
+            read_only: Some(read_only),
         };
         let mut out = BytesMut::new();
         put_frame(&mut out, |out| request.encode(out));
