@@ -23,14 +23,9 @@ impl Tally {
         self.votes.clear();
     }
 
-    /// Whether this voter's vote agrees with `probe`.
-    pub(super) fn supports(&self, sid: Sid, probe: &Heard) -> bool {
-        self.votes.get(&sid).is_some_and(|heard| heard.agrees_with(probe))
-    }
-
     /// Whether those whose vote agrees with `probe` are a quorum.
     pub(super) fn has_quorum(&self, quorums: &Quorums, probe: &Heard) -> bool {
-        quorums.contains_quorum(|sid| self.supports(sid, probe))
+        quorums.contains_quorum(|sid| self.votes.get(&sid).is_some_and(|heard| heard.agrees_with(probe)))
     }
 
     /// The voters whose vote agrees with `probe`, ascending.

@@ -27,6 +27,11 @@ const PROBE_COMMITS: usize = 3;
 /// then, and once more if it is told of the leader that it had; one that is sent a snapshot slowly may have to ask again.
 const ELECTIONS_MAX: u64 = 4;
 
+/// It takes part in an ensemble that stands.
+fn serves_or_rules(node: &Node) -> bool {
+    node.serves() || node.rules()
+}
+
 impl Runner {
     /// The core is healed; it becomes well again, and then quiet.
     pub fn phase_two(&mut self) -> Result<(), Verdict> {
@@ -41,10 +46,9 @@ impl Runner {
         // While somebody outside takes part, the ensemble may stand with him and not with all of the core: who comes back
         // has to hear of a leader from a quorum, and may not reach that one.
         let serve = |world: &World| {
-            let takes_part = |node: &Node| node.is_frozen && (node.serves() || node.rules());
+            let takes_part = |node: &Node| node.is_frozen && serves_or_rules(node);
             let stands = faults::leader(world).is_some_and(|id| world.nodes[id as usize - 1].rules());
-            of_core(world, &|node| node.serves() || node.rules())
-                || stands && world.nodes.iter().any(takes_part)
+            of_core(world, &serves_or_rules) || stands && world.nodes.iter().any(takes_part)
         };
         let well = |world: &World| {
             serve(world)
@@ -181,8 +185,7 @@ impl Runner {
     }
 
     fn serves_or_rules(&self, id: u32) -> bool {
-        let node = &self.world.nodes[id as usize - 1];
-        node.serves() || node.rules()
+        serves_or_rules(&self.world.nodes[id as usize - 1])
     }
 
     /// The core comes to one state, as far as it serves.
@@ -193,11 +196,7 @@ impl Runner {
         };
         // Who leaves a leader outside of the core meanwhile has what it had.
         let serving = |world: &World| -> Vec<u32> {
-            let serves = |id: &u32| {
-                let node = &world.nodes[*id as usize - 1];
-                node.serves() || node.rules()
-            };
-            core.iter().copied().filter(serves).collect()
+            core.iter().copied().filter(|id| serves_or_rules(&world.nodes[*id as usize - 1])).collect()
         };
         let alike = |world: &World| {
             let serving = serving(world);
