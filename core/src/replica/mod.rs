@@ -306,10 +306,10 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
     let mut begin_at = turn.now.mono;
     match role {
         Role::Leading(leading) => leading.end(turn),
-        // A leader of Java stays, and would be asked again and again without a pause.
-        Role::Learning(learning) if why == Leave::EpochBehind => {
+        // Such a leader stays, and would be asked again and again without a pause.
+        Role::Learning(learning) if matches!(why, Leave::EpochBehind | Leave::Fault(_)) => {
             learning.end(&why, turn);
-            begin_at = turn.after_ms(EPOCH_PAUSE_MS);
+            begin_at = turn.after_ms(LEADER_UNFIT_PAUSE_MS);
         }
         Role::Learning(learning) => {
             learning.end(&why, turn);
@@ -340,8 +340,8 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
     *role = Role::Looking(Looking::begin(begin_at, designated, turn));
 }
 
-/// How long a server waits whose leader is of an older epoch than it may follow, ms.
-const EPOCH_PAUSE_MS: u64 = 1_000;
+/// How long a server waits whose leader is of an older epoch than it may follow, or breaks the protocol, ms.
+const LEADER_UNFIT_PAUSE_MS: u64 = 1_000;
 
 /// Asks for votes if it is time, and goes where the election has decided.
 fn settle(role: &mut Role, turn: &mut Turn<'_>) {
