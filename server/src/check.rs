@@ -202,7 +202,12 @@ fn peers(cfg: &ZooCfg, report: &mut Report) {
         if !reached {
             report.note(format!("{name} does not answer on its election port"));
         }
-        let client = client_address(member, cfg);
+        let Some(client) = client_address(member, cfg) else {
+            report.note(format!(
+                "{name} tells no version: it is on this machine, and no line says on which client port"
+            ));
+            continue;
+        };
         match four_letter(&client, "srvr", PATIENCE) {
             None => report.note(format!("{name} tells no version: nothing answers srvr on {client}")),
             Some(answer) => told(&name, &client, &answer, report),
@@ -210,15 +215,23 @@ fn peers(cfg: &ZooCfg, report: &mut Report) {
     }
 }
 
-/// Where a member serves clients: as its line says, else on the port of this server, which most ensembles share.
-fn client_address(member: &Member, cfg: &ZooCfg) -> String {
-    let host = member.addresses.first().map_or("", |address| address.host.as_str());
+/// Where a member serves clients: as its line says, else on the port of this server, which most ensembles share unless two
+/// servers are on one host.
+fn client_address(member: &Member, cfg: &ZooCfg) -> Option<String> {
+    let host_of = |member: &Member| member.addresses.first().map(|address| address.host.clone());
+    let host = host_of(member).unwrap_or_default();
     let (host, port) = match &member.client {
         Some(client) if client.host == "0.0.0.0" || client.host == "::" => (host, client.port),
-        Some(client) => (client.host.as_str(), client.port),
-        None => (host, cfg.client_port),
+        Some(client) => (client.host.clone(), client.port),
+        None => {
+            let own = cfg.members.iter().find(|own| Some(own.sid) == cfg.myid);
+            if own.and_then(host_of).is_some_and(|own| own == host) {
+                return None;
+            }
+            (host, cfg.client_port)
+        }
     };
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
 /// What a server's `srvr` means for an ensemble with it.
@@ -293,6 +306,17 @@ mod tests {
         ] {
             assert!(all.contains(expected), "{expected} is not in\n{all}");
         }
+    }
+
+    #[test]
+    fn a_server_on_the_same_host_is_not_mistaken_for_this_one() {
+        let lines =
+            "initLimit=5\nsyncLimit=5\nserver.1=a:1:2\nserver.2=a:3:4\nserver.3=b:1:2\nserver.4=a:5:6;2184\n";
+        let (_dir, config) = directory("data-ensemble-plain", lines);
+        let cfg = configuration(&config, &mut Report::default()).unwrap();
+        let others = cfg.members.iter().filter(|member| Some(member.sid) != cfg.myid);
+        let found: Vec<_> = others.map(|member| client_address(member, &cfg)).collect();
+        assert_eq!(found, [None, Some("b:2181".to_owned()), Some("a:2184".to_owned())]);
     }
 
     #[test]
