@@ -52,13 +52,18 @@ impl Install {
     }
 }
 
-/// Debian's server over a zoo.cfg: this main class of `org.apache.zookeeper.server`, with these options of the JVM.
+/// A server over a zoo.cfg, Debian's unless `ZOOKEEPER_JARS` names a directory with the jars of 3.9.5: this main class of
+/// `org.apache.zookeeper.server`, with these options of the JVM.
 pub(crate) fn server<O: AsRef<OsStr>>(
     class: &str,
     options: impl IntoIterator<Item = O>,
     config: &Path,
 ) -> Result<Command> {
-    server_of(&Install::debian()?, class, options, config)
+    let install = match std::env::var_os("ZOOKEEPER_JARS") {
+        Some(dir) => Install::of_jars(Path::new(&dir))?,
+        None => Install::debian()?,
+    };
+    server_of(&install, class, options, config)
 }
 
 /// The same of any release.

@@ -19,7 +19,7 @@ enum Command {
     /// Everything that CI does: set-up, format, lints, licences, tests, simulation, fuzzing, real clients.
     Ci,
     /// Installs what the tests need (Debian packages, cargo-deny).
-    Setup,
+    Setup(setup::Args),
     /// The house rules that no compiler knows: file lengths, forbidden words, sleeping tests.
     Tidy,
     Faceoff(faceoff::Args),
@@ -31,7 +31,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Ci => ci::everything(),
-        Command::Setup => setup::install_missing(),
+        Command::Setup(args) => setup::setup(&args),
         Command::Tidy => tidy::check(),
         Command::Faceoff(args) => faceoff::run(&args),
         Command::Museum(arguments) => museum::open(&arguments),
