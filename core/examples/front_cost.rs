@@ -90,6 +90,7 @@ fn main() {
         output_high: 4 << 20,
         skip_acl: false,
         super_digest: None,
+        enforced_schemes: Vec::new(),
     };
     let now = Now::default();
     let only = Only(RefCell::new(Connection::new(CONN, "127.0.0.1".into(), now)));

@@ -317,6 +317,8 @@ pub enum CloseReason {
     UnknownOpcode(i32),
     /// An auth packet failed.
     AuthFailed,
+    /// A request came without an identity that is asked for.
+    AuthRequired,
     /// No handshake, or no traffic, for too long.
     Idle,
     /// The client does not read what it asked for.

@@ -69,7 +69,7 @@ fn life_is_reported_at_once_and_then_at_most_once_per_quarter_tick() {
 fn every_kind_of_frame_reports_life_and_what_goes_to_the_replica_does_so_by_itself() {
     let (mut server, conn) = served(front_config());
     let auth = Request::Auth(AuthPacket { kind: 0, scheme: Some("ip".into()), auth: None });
-    let sasl = Request::Sasl(GetSaslRequest { token: None });
+    let sasl = Request::Sasl(GetSaslRequest { token: Some(Bytes::new()) });
     for (n, request) in (1..).zip([get("/"), auth, sasl, Request::WhoAmI]) {
         let reported = touches(&mut server, &[n * 1000], |server| {
             server.send(conn, &request);

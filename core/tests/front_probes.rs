@@ -4,9 +4,10 @@
 mod one_server;
 
 use bytes::{Bytes, BytesMut};
-use one_server::{Frame, Server, again, fresh};
+use one_server::{Frame, Server, again, fresh, front_config};
 use zk_core::action::CloseReason;
 use zk_core::error::OpError;
+use zk_core::front::FrontConfig;
 use zk_core::ids::{ConnId, Zxid};
 use zk_core::text::Text;
 use zk_core::wire::client::*;
@@ -461,4 +462,55 @@ fn probe_19_the_largest_frame_is_served() {
     let Reply::SetData(_) = server.ok(conn, &request) else { panic!() };
     let Reply::GetData(got) = server.ok(conn, &get("/a", false)) else { panic!() };
     assert_eq!(got.data, data);
+}
+
+#[test]
+fn who_has_no_identity_that_is_asked_for_is_refused_everything_but_auth() {
+    let asking = |scheme: &str| {
+        let config = FrontConfig { enforced_schemes: vec![scheme.into()], ..front_config() };
+        let mut server = Server::with_config(config);
+        let conn = server.connect();
+        server.take(conn);
+        (server, conn)
+    };
+    for request in [Request::Ping, get("/", false), Request::CloseSession, Request::WhoAmI] {
+        let (mut server, conn) = asking("digest");
+        let xid = if request == Request::Ping { xid::PING } else { 7 };
+        server.send_as(conn, xid, &request);
+        let headers: Vec<_> = server.take(conn).iter().map(Frame::header).collect();
+        assert_eq!(headers, [ReplyHeader { xid, zxid: Zxid(0), err: -124 }], "{request:?}");
+        assert_eq!(server.closed(conn), Some(&CloseReason::AuthRequired));
+    }
+    let (mut server, conn) = asking("digest");
+    server.send_as(conn, xid::AUTH, &auth("digest", "anne:secret"));
+    server.take(conn);
+    assert_eq!(server.code(conn, &get("/", false)), 0);
+    // An address is an identity that everybody has.
+    let (mut server, conn) = asking("ip");
+    assert_eq!(server.code(conn, &get("/", false)), 0);
+}
+
+#[test]
+fn a_watch_may_be_at_no_path_and_never_fires() {
+    let (mut server, conn) = served();
+    let mut ask = |op, number: i32| {
+        let mut body = BytesMut::new();
+        Option::<Text>::None.encode(&mut body);
+        number.encode(&mut body);
+        let request = Request::decode(op, body.freeze()).unwrap().unwrap();
+        server.code(conn, &request)
+    };
+    let (mut told, add, check, remove) = (vec![], op::ADD_WATCH, op::CHECK_WATCHES, op::REMOVE_WATCHES);
+    for (op, number) in [(add, 0), (add, 1), (check, 1), (check, 3), (remove, 4), (remove, 5), (remove, 3)] {
+        told.push(ask(op, number));
+    }
+    assert_eq!(told, [0, 0, -121, 0, 0, 0, -121]);
+}
+
+#[test]
+fn a_sasl_packet_without_a_token_ends_the_connection() {
+    let (mut server, conn) = served();
+    server.send(conn, &Request::Sasl(GetSaslRequest { token: None }));
+    assert_eq!(server.take(conn).len(), 0);
+    assert!(matches!(server.closed(conn), Some(CloseReason::Malformed(_))));
 }

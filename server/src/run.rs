@@ -195,6 +195,7 @@ fn node_config(cfg: &ZooCfg) -> NodeConfig {
             output_high: OUTPUT_HIGH,
             skip_acl: cfg.skip_acl,
             super_digest: cfg.super_digest.clone(),
+            enforced_schemes: cfg.service.enforced_schemes.clone(),
         },
         replica: ReplicaConfig {
             // Alone as Java's standalone server, whatever myid says.

@@ -89,6 +89,9 @@ pub struct FrontConfig {
     pub skip_acl: bool,
     /// `zookeeper.DigestAuthenticationProvider.superDigest`, as `super:<base64>`.
     pub super_digest: Option<alloc::string::String>,
+    /// `zookeeper.enforce.auth.schemes` where `zookeeper.enforce.auth.enabled` is true: whoever has no identity of one of
+    /// these is refused everything but auth. Empty: nothing is asked for.
+    pub enforced_schemes: Vec<alloc::string::String>,
     /// A bug to plant.
     #[cfg(feature = "museum")]
     pub museum: Option<crate::museum::Exhibit>,

@@ -8,7 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use super::connection::Connection;
 use super::pipeline::{Owed, Pending};
 use super::serve_read::{Read, Reader};
-use super::{Coming, Connections, Host, Intake, Watches};
+use super::{Coming, Connections, FrontConfig, Host, Intake, Watches};
 use crate::action::{CloseReason, SessionScope};
 use crate::auth;
 use crate::error::OpError;
@@ -44,6 +44,10 @@ pub(super) fn take<C: Connections, W: Watches>(
     match op {
         op::AUTH => take_auth(conn, &at, frame, host),
         op::SASL => take_sasl(conn, &at, frame),
+        _ if !host.config.enforced_schemes.is_empty() && !is_authenticated(conn, host.config) => {
+            conn.outgoing.refusal(at.xid, OUT_OF_BAND, OpError::SessionClosedRequireSaslAuth);
+            return conn.close(CloseReason::AuthRequired);
+        }
         // Between servers, or inside a multi: never from a client on its own.
         op::CHECK | op::DELETE_CONTAINER | op::CREATE_SESSION => return refuse_opcode(conn, &at),
         _ => match Request::decode(op, frame.clone()) {
@@ -56,6 +60,11 @@ pub(super) fn take<C: Connections, W: Watches>(
         },
     }
     conn.report_touch(session, host, intake);
+}
+
+/// True if the client has an identity of a scheme that is asked for.
+fn is_authenticated(conn: &Connection, config: &FrontConfig) -> bool {
+    conn.auth.ids.iter().any(|id| config.enforced_schemes.iter().any(|scheme| id.scheme == **scheme))
 }
 
 /// A frame's header and whereabouts.
@@ -95,6 +104,10 @@ fn take_auth<C, W>(conn: &mut Connection, at: &Arrived, body: Bytes, host: &Host
 /// A server without SASL answers with a null token, and goes on.
 fn take_sasl(conn: &mut Connection, at: &Arrived, body: Bytes) {
     match GetSaslRequest::from_bytes(body) {
+        // Java stumbles over a null one, and hangs up.
+        Ok(GetSaslRequest { token: None }) => {
+            conn.close(CloseReason::Malformed("sasl packet: null where a token is required".into()));
+        }
         Ok(_) => conn.outgoing.reply(at.xid, OUT_OF_BAND, |out| out.put_i32(-1)),
         Err(error) => conn.close(CloseReason::Malformed(format!("sasl packet: {error}"))),
     }

@@ -13,6 +13,7 @@ use super::client::{
 use super::jute::{Jute, Reader};
 use super::multi::{self, MultiKind};
 use crate::error::DecodeError;
+use crate::text::Text;
 
 /// A decoded request. The opcode decides the variant (client protocol §5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,9 +96,13 @@ impl Request {
             op::GET_ALL_CHILDREN_NUMBER => Self::GetAllChildrenNumber(Jute::decode(r)?),
             op::GET_EPHEMERALS => Self::GetEphemerals(Jute::decode(r)?),
             op::SYNC => Self::Sync(Jute::decode(r)?),
-            op::CHECK_WATCHES => Self::CheckWatches(Jute::decode(r)?),
-            op::REMOVE_WATCHES => Self::RemoveWatches(Jute::decode(r)?),
-            op::ADD_WATCH => Self::AddWatch(Jute::decode(r)?),
+            op::CHECK_WATCHES => {
+                Self::CheckWatches(CheckWatchesRequest { path: watched(r)?, kind: Jute::decode(r)? })
+            }
+            op::REMOVE_WATCHES => {
+                Self::RemoveWatches(RemoveWatchesRequest { path: watched(r)?, kind: Jute::decode(r)? })
+            }
+            op::ADD_WATCH => Self::AddWatch(AddWatchRequest { path: watched(r)?, mode: Jute::decode(r)? }),
             op::SET_WATCHES => Self::SetWatches(Jute::decode(r)?),
             op::SET_WATCHES2 => Self::SetWatches2(Jute::decode(r)?),
             op::AUTH => Self::Auth(Jute::decode(r)?),
@@ -181,4 +186,10 @@ impl Request {
             Self::CloseSession => op::CLOSE_SESSION,
         }
     }
+}
+
+/// The path of a request about watches. A null one is taken (by Java, too), and a watch there never fires, no more than one at
+/// the empty path, which it is read as.
+fn watched(r: &mut Reader) -> Result<Text, DecodeError> {
+    Ok(Option::<Text>::decode(r)?.unwrap_or_default())
 }

@@ -55,6 +55,7 @@ pub fn front_config() -> FrontConfig {
         skip_acl: false,
         // super:admin
         super_digest: Some("super:xQJmxLMiHGwaqBvst5y6rkB6HQs=".into()),
+        enforced_schemes: Vec::new(),
     }
 }
 

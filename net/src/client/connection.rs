@@ -335,7 +335,7 @@ fn tell_end(
         }
         Some(why) => {
             metrics.connections_dropped.increment();
-            if why == CloseReason::AuthFailed {
+            if matches!(why, CloseReason::AuthFailed | CloseReason::AuthRequired) {
                 metrics.auth_failed.increment();
             }
             let reason = in_words(&why);
@@ -368,6 +368,9 @@ fn in_words(why: &CloseReason) -> String {
         CloseReason::Malformed(text) => format!("not the protocol: {text}"),
         CloseReason::UnknownOpcode(op) => format!("opcode {op} is unknown"),
         CloseReason::AuthFailed => "authentication failed".to_owned(),
+        CloseReason::AuthRequired => {
+            "a request came without an identity that enforce.auth.schemes asks for".to_owned()
+        }
         CloseReason::Idle => "nothing was heard of it for too long".to_owned(),
         CloseReason::Throttled => "more clients connect than connection_throttle_tokens allows".to_owned(),
         CloseReason::LargeRequest => {

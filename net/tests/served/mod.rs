@@ -62,6 +62,7 @@ pub fn config(dir: &Path) -> NodeConfig {
             output_high: 1 << 20,
             skip_acl: false,
             super_digest: None,
+            enforced_schemes: Vec::new(),
         },
         replica: ReplicaConfig {
             sid: Sid(1),

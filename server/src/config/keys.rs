@@ -152,6 +152,8 @@ const KEYS: &[(&str, Fate)] = &[
     ("dynamicConfigFile", Applied),
     ("electionAlg", Applied),
     ("emulate353TTLNodes", Applied),
+    ("enforce.auth.enabled", Applied),
+    ("enforce.auth.schemes", Applied),
     ("enforceQuota", Applied),
     ("extendedTypesEnabled", Applied),
     ("forceSync", Applied),
@@ -215,13 +217,6 @@ const KEYS: &[(&str, Fate)] = &[
     (
         "sessionRequireClientSASLAuth",
         Refused { harmless: OFF, why: "SASL is not in this version; clients would be let in without it" },
-    ),
-    (
-        "enforce.auth.enabled",
-        Refused {
-            harmless: OFF,
-            why: "this version cannot enforce authentication; clients would be let in without it",
-        },
     ),
     (
         "DigestAuthenticationProvider.enabled",
@@ -304,7 +299,6 @@ const KEYS: &[(&str, Fate)] = &[
     ("clientTcpKeepAlive", NOT_YET),
     ("closeSessionTxn.enabled", NOT_YET),
     ("enableEagerACLCheck", NOT_YET),
-    ("enforce.auth.schemes", NOT_YET),
     ("ensembleAuthName", NOT_YET),
     ("fsync.warningthresholdms", NOT_YET),
     ("IPAuthenticationProvider.usexforwardedfor", ADMIN),

@@ -1,4 +1,4 @@
-//! Switches of the API: which nodes there may be, how they end, how many.
+//! Switches of the API: which nodes there may be, how they end, how many, and for whom.
 
 use zk_core::replica::ReaperSettings;
 use zk_core::tree::NodeTypes;
@@ -15,6 +15,8 @@ pub struct ServiceCfg {
     pub(super) types_said: Option<Place>,
     /// `enforceQuota`: hard limits are kept.
     pub enforce_quota: bool,
+    /// `enforce.auth.schemes`, if `enforce.auth.enabled`.
+    pub enforced_schemes: Vec<String>,
     /// `znode.container.*`.
     pub reaper: ReaperSettings,
 }
@@ -26,8 +28,24 @@ pub(super) fn read(s: &mut Settings) -> Result<ServiceCfg, ConfigError> {
         types,
         types_said,
         enforce_quota: s.truth("enforceQuota", false)?.0,
+        enforced_schemes: read_enforced(s)?,
         reaper: read_reaper(s)?,
     })
+}
+
+/// Java does not start either where the schemes are missing, or of no provider that it has.
+fn read_enforced(s: &mut Settings) -> Result<Vec<String>, ConfigError> {
+    let (is_enabled, enabled) = s.truth("enforce.auth.enabled", false)?;
+    let schemes = s.text("enforce.auth.schemes");
+    let Some(enabled) = enabled.filter(|_| is_enabled) else { return Ok(Vec::new()) };
+    let Some(schemes) = schemes else {
+        return Err(enabled.wrong("enforce.auth.schemes beside it: digest, ip, or both"));
+    };
+    let names: Vec<_> = schemes.value.split(',').map(str::trim).map(str::to_owned).collect();
+    if names.iter().any(|name| !matches!(name.as_str(), "digest" | "ip")) {
+        return Err(schemes.wrong("schemes that there are in this version: digest, ip"));
+    }
+    Ok(names)
 }
 
 fn read_types(s: &mut Settings) -> Result<(NodeTypes, Option<Place>), ConfigError> {

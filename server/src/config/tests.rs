@@ -173,7 +173,7 @@ fn every_key_that_is_applied_is_read() {
          snapshot.compression.method=gz\nsnapshot.trust.empty=true\njute.maxbuffer=0x1000\n\
          jute.maxbuffer.extrasize=2048\nglobalOutstandingLimit=77\nelectionAlg=3\nstandaloneEnabled=true\n\
          multiAddress.enabled=true\nreadonlymode.enabled=true\nDigestAuthenticationProvider.superDigest=super:x\n\
-         server.1=h:1:2\ngroup.1=1\nweight.1=1\nextendedTypesEnabled=true\nenforceQuota=true\nemulate353TTLNodes=true\n\
+         server.1=h:1:2\ngroup.1=1\nweight.1=1\nextendedTypesEnabled=true\nenforceQuota=true\nenforce.auth.enabled=true\nenforce.auth.schemes=digest, ip\nemulate353TTLNodes=true\n\
          znode.container.checkIntervalMs=9\nznode.container.maxPerMinute=8\nznode.container.maxNeverUsedIntervalMs=7\n",
     )
     .unwrap();
@@ -191,6 +191,7 @@ fn every_key_that_is_applied_is_read() {
     let reaper = ReaperSettings { interval_ms: 9, per_minute: 8, never_used_ms: Some(7) };
     assert_eq!((cfg.service.types, cfg.service.reaper), (NodeTypes::Emulate353, reaper));
     assert!(cfg.service.enforce_quota);
+    assert_eq!(cfg.service.enforced_schemes, ["digest", "ip"]);
     assert_eq!(cfg.members[0].sid, Sid(1));
     assert_eq!(cfg.refusals, vec![]);
     let told = notices(&cfg).join("\n");
@@ -288,6 +289,10 @@ fn one_server_line_is_a_single_server() {
 #[test]
 fn bad_values_are_named_with_key_line_expectation_and_finding() {
     for (line, error) in [
+        (
+            "enforce.auth.enabled=true",
+            "enforce.auth.enabled: expected enforce.auth.schemes beside it: digest, ip, or both, found \"true\"",
+        ),
         ("initLimit=ten", "initLimit: expected a whole number from 1 to 2147483647, found \"ten\""),
         ("clientPort=70000", "clientPort: expected a whole number from 0 to 65535, found \"70000\""),
         ("clientPort=", "clientPort: expected a whole number from 0 to 65535, found \"\""),
@@ -395,4 +400,14 @@ fn local_sessions_and_readers_are_read_and_what_they_lack_is_told() {
     );
     let told = notices(&with("localSessionsEnabled=true\nreadonlymode.enabled=true").unwrap());
     assert!(told.len() == 2 && told.iter().all(|text| text.contains("one server alone")), "{told:?}");
+}
+
+#[test]
+fn schemes_that_are_not_here_cannot_be_enforced() {
+    for scheme in ["sasl", "digest,x509", ""] {
+        let error = with(&format!("enforce.auth.enabled=true\nenforce.auth.schemes={scheme}")).unwrap_err();
+        assert!(error.starts_with("zoo.cfg, line 5: enforce.auth.schemes: expected schemes that"), "{error}");
+    }
+    let off = with("enforce.auth.enabled=false\nenforce.auth.schemes=sasl").unwrap();
+    assert_eq!(off.service.enforced_schemes, [""; 0]);
 }

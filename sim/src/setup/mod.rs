@@ -197,6 +197,7 @@ fn settings(cluster: &Cluster, profile: Profile, draws: &mut Draws<'_>) -> Resul
             output_high: 1 << 20,
             skip_acl: false,
             super_digest: None,
+            enforced_schemes: Vec::new(),
             #[cfg(feature = "museum")]
             museum: cluster.plant,
         },
