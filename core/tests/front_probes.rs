@@ -514,3 +514,28 @@ fn a_sasl_packet_without_a_token_ends_the_connection() {
     assert_eq!(server.take(conn).len(), 0);
     assert!(matches!(server.closed(conn), Some(CloseReason::Malformed(_))));
 }
+
+#[test]
+fn an_acl_may_name_nobody_where_its_scheme_looks_at_no_id() {
+    let (mut server, conn) = served();
+    let create = |server: &mut Server, scheme: &str| {
+        let mut body = BytesMut::new();
+        for part in [Some("/a"), None] {
+            part.map(Text::from).encode(&mut body);
+        }
+        [1, perms::ALL].iter().for_each(|number| number.encode(&mut body));
+        for part in [Some(scheme), None] {
+            part.map(Text::from).encode(&mut body);
+        }
+        0.encode(&mut body);
+        match Request::decode(op::CREATE, body.freeze()) {
+            Ok(request) => server.code(conn, &request.unwrap()),
+            Err(_) => OpError::MarshallingError.code(),
+        }
+    };
+    assert_eq!(["auth", "x509", "super"].map(|scheme| create(&mut server, scheme)), [-114; 3]);
+    assert_eq!(["world", "digest", "ip"].map(|scheme| create(&mut server, scheme)), [-5; 3]);
+    server.send_as(conn, xid::AUTH, &auth("digest", "anne:secret"));
+    server.take(conn);
+    assert_eq!(create(&mut server, "auth"), 0);
+}

@@ -14,7 +14,8 @@ pub struct Id {
     /// `world`, `digest`, `ip`, `auth`, `x509`, `sasl`, `super`. A null scheme reads as the empty one, which no
     /// provider serves: it is an invalid ACL (-114) and not an undecodable request (semantics §7.3).
     pub scheme: Text,
-    /// What the scheme says: `anyone`, `user:base64(sha1)`, an address. Null only behind a null scheme.
+    /// What the scheme says: `anyone`, `user:base64(sha1)`, an address. A null one (as kazoo sends the empty one) reads as
+    /// empty, except behind a scheme whose ids are looked at: there Java stumbles over it (-5).
     pub id: Text,
 }
 
@@ -27,10 +28,12 @@ impl Jute for Id {
     }
 
     fn decode(r: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(match Option::<Text>::decode(r)? {
-            Some(scheme) => Self { scheme, id: Text::decode(r)? },
-            None => Self { scheme: Text::EMPTY, id: Option::<Text>::decode(r)?.unwrap_or_default() },
-        })
+        let scheme = Option::<Text>::decode(r)?.unwrap_or_default();
+        let id = match &*scheme {
+            "world" | "digest" | "ip" => Text::decode(r)?,
+            _ => Option::<Text>::decode(r)?.unwrap_or_default(),
+        };
+        Ok(Self { scheme, id })
     }
 }
 
