@@ -57,6 +57,10 @@ fn what_becomes_of(fate: Fate) -> String {
         Fate::Applied => "applied".to_owned(),
         fate if is_read(fate) => "applied, in an ensemble".to_owned(),
         Fate::Ensemble(why) | Fate::NoEffect(why) => why.to_owned(),
+        Fate::Provider { here, shut } => {
+            let (here, shut) = (here.join(" and "), shut.join(" and "));
+            format!("{here} are always there; {shut} open no door; any other is refused at start")
+        }
         Fate::Refused { harmless: [], why } => format!("refused at start: {why}"),
         Fate::Refused { harmless, why } => {
             format!("refused at start unless it is {}: {why}", harmless.join(" or "))

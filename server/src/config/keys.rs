@@ -12,6 +12,14 @@ pub(crate) enum Fate {
     NoEffect(&'static str),
     /// Of use in an ensemble only: [`super::ensemble`] reads it, or it has no effect there for this reason.
     Ensemble(&'static str),
+    /// A class that checks identities of one scheme. Those of `here` are always there; those of `shut` would let in more
+    /// clients, which they do not here; without any other one, something would not be checked that ought to be.
+    Provider {
+        /// In lower case.
+        here: &'static [&'static str],
+        /// In lower case.
+        shut: &'static [&'static str],
+    },
     /// Ignoring it would be unsafe, unless its value is one of `harmless`.
     Refused {
         /// Values (in lower case) that ask for nothing.
@@ -20,7 +28,7 @@ pub(crate) enum Fate {
         why: &'static str,
     },
 }
-use Fate::{Applied, Ensemble, NoEffect, Refused};
+use Fate::{Applied, Ensemble, NoEffect, Provider, Refused};
 
 /// The name under which a key is known: without `zookeeper.`, and by the name that ZooKeeper's code reads where the
 /// admin guide prints another.
@@ -102,14 +110,11 @@ const METRICS: Fate =
 const STALL: Fate = NoEffect(
     "has no effect: a request that waits for request_throttle_max_requests goes on as soon as another one is done",
 );
-const TLS_ONLY: Fate =
-    NoEffect("speaks of TLS, which this version does not have and nothing else here asks for");
-const SASL_ONLY: Fate =
-    NoEffect("speaks of SASL, which this version does not have and nothing else here asks for");
-const TLS: Fate = Refused {
-    harmless: &[],
-    why: "TLS is not in this version; clients would talk in the clear, or not at all",
-};
+const TLS_ONLY: Fate = NoEffect("speaks of TLS, which this version does not have: that door stays shut");
+const SASL_ONLY: Fate = NoEffect("speaks of SASL, which this version does not have: that door stays shut");
+const TLS_DOOR: Fate = NoEffect("opens no door: TLS is not in this version");
+const QUORUM_SASL: Fate =
+    Refused { harmless: OFF, why: "SASL between servers is not in this version; anybody could join" };
 const LOGGING: Fate = NoEffect("is a setting of Java's logging; see --log-level and --log-format");
 
 const OFF: &[&str] = &["false"];
@@ -202,18 +207,14 @@ const KEYS: &[(&str, Fate)] = &[
     ("znode.container.maxNeverUsedIntervalMs", Applied),
     ("znode.container.maxPerMinute", Applied),
     // What must not be ignored.
-    ("secureClientPort", TLS),
-    ("secureClientPortAddress", TLS),
-    ("client.portUnification", Refused { harmless: OFF, why: "TLS is not in this version" }),
     ("sslQuorum", Refused { harmless: OFF, why: "TLS is not in this version" }),
     (
         "oraclePath",
         Refused { harmless: &[], why: "an oracle decides for half an ensemble, and this version asks none" },
     ),
-    (
-        "quorum.auth.enableSasl",
-        Refused { harmless: OFF, why: "SASL between servers is not in this version; anybody could join" },
-    ),
+    ("quorum.auth.enableSasl", QUORUM_SASL),
+    ("quorum.auth.learnerRequireSasl", QUORUM_SASL),
+    ("quorum.auth.serverRequireSasl", QUORUM_SASL),
     (
         "sessionRequireClientSASLAuth",
         Refused { harmless: OFF, why: "SASL is not in this version; clients would be let in without it" },
@@ -308,8 +309,11 @@ const KEYS: &[(&str, Fate)] = &[
     ("controllerPort", NOT_YET),
     ("test.allowDiscontinuousProposals", NOT_YET),
     ("testingonly.initialZxid", NOT_YET),
-    // Identities of schemes that are not here: without them nobody gains anything.
+    // Doors that stay shut, and identities of schemes that are not here: without them nobody gains anything.
     ("client.certReload", TLS_ONLY),
+    ("client.portUnification", TLS_DOOR),
+    ("secureClientPort", TLS_DOOR),
+    ("secureClientPortAddress", TLS_DOOR),
     ("kinit", SASL_ONLY),
     ("requireKerberosConfig", SASL_ONLY),
     ("superUser", SASL_ONLY),
@@ -331,12 +335,15 @@ const FAMILIES: &[(&str, Fate)] = &[
     ("weight", Applied),
     (
         "authProvider.",
-        Refused {
-            harmless: &[
+        Provider {
+            here: &[
                 "org.apache.zookeeper.server.auth.digestauthenticationprovider",
                 "org.apache.zookeeper.server.auth.ipauthenticationprovider",
             ],
-            why: "this version has the schemes world, digest and ip; ACLs of another one could not be checked",
+            shut: &[
+                "org.apache.zookeeper.server.auth.saslauthenticationprovider",
+                "org.apache.zookeeper.server.auth.x509authenticationprovider",
+            ],
         },
     ),
     ("admin.", ADMIN),

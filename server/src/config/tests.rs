@@ -250,11 +250,9 @@ fn admin_and_metrics_keys_are_accepted_with_a_notice() {
 #[test]
 fn what_would_be_unsafe_to_ignore_is_refused_by_key_and_line() {
     for (line, why) in [
-        ("secureClientPort=2281", "TLS is not in this version"),
-        (
-            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
-            "world, digest and ip",
-        ),
+        ("authProvider.1=org.example.OurOwn", "world, digest and ip"),
+        ("sslQuorum=true", "TLS is not in this version"),
+        ("quorum.auth.serverRequireSasl=true", "anybody could join"),
         ("zookeeper.sessionRequireClientSASLAuth=true", "clients would be let in without it"),
         ("quorum.auth.enableSasl=true", "anybody could join"),
         ("DigestAuthenticationProvider.digestAlg=SHA-256", "only SHA1"),
@@ -274,6 +272,31 @@ fn what_would_be_unsafe_to_ignore_is_refused_by_key_and_line() {
     ] {
         assert_eq!(with(harmless).unwrap().refusals, vec![], "{harmless}");
     }
+}
+
+#[test]
+fn a_setting_that_opens_one_more_door_is_told_that_it_stays_shut() {
+    for line in [
+        "secureClientPort=2281",
+        "client.portUnification=true",
+        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        "authProvider.x=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
+        "ssl.keyStore.location=/keys.jks",
+    ] {
+        let cfg = with(line).unwrap();
+        assert_eq!(cfg.refusals, vec![], "{line}");
+        let told = notices(&cfg);
+        assert!(told.len() == 1 && told[0].starts_with("Info zoo.cfg, line 4: "), "{told:?}");
+        assert!(told[0].contains("opens no door") || told[0].contains("stays shut"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_door_of_tls_alone_is_refused() {
+    let error = read("dataDir=/d\nsecureClientPort=2281").unwrap_err();
+    assert!(error.starts_with("zoo.cfg, line 2: secureClientPort=2281: "), "{error}");
+    let lines = "secureClientPort=2281\ninitLimit=5\nsyncLimit=5\nserver.1=a:1:2;2181\nserver.2=b:1:2;2181";
+    assert_eq!(read(&format!("dataDir=/d\n{lines}")).unwrap().refusals, vec![]);
 }
 
 #[test]

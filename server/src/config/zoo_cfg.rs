@@ -333,6 +333,10 @@ fn read_client_port(
         (None, None) => {
             // In an ensemble the port may stand in the server's own line.
             let in_lines = !members.is_empty() && members.iter().all(|member| member.client.is_some());
+            let secure = if in_lines { None } else { s.text("secureClientPort") };
+            if let Some(secure) = secure {
+                return Err(secure.refuse(ONLY_TLS));
+            }
             if base == Base::File && !in_lines {
                 let text = format!(
                     "{}: clientPort is not set: {SAMPLE_CLIENT_PORT} is taken, as the sample file has it (Java opens no port)",
@@ -521,6 +525,15 @@ fn read_rest(s: &mut Settings, in_ensemble: bool) -> Vec<ConfigError> {
                 s.tell(Level::Info, Some(place.clone()), format!("{key} {why}"));
             }
             Some(Fate::NoEffect(why)) => s.tell(Level::Info, Some(place.clone()), format!("{key} {why}")),
+            Some(Fate::Provider { here, shut }) => {
+                let class = value.to_lowercase();
+                if shut.contains(&class.as_str()) {
+                    let text = format!("{key} opens no door: {value} is not in this version");
+                    s.tell(Level::Info, Some(place.clone()), text);
+                } else if !here.contains(&class.as_str()) {
+                    refusals.push(setting.refuse(OTHER_SCHEME));
+                }
+            }
             Some(Fate::Refused { harmless, why }) => {
                 if !harmless.contains(&value.to_lowercase().as_str()) {
                     refusals.push(setting.refuse(why));
@@ -563,6 +576,10 @@ fn kib((n, _): (i64, Setting)) -> u64 {
     u64::try_from(n).unwrap_or(0) << 10
 }
 
+const OTHER_SCHEME: &str =
+    "this version has the schemes world, digest and ip; ACLs of another one could not be checked";
+const ONLY_TLS: &str =
+    "TLS is not in this version, and clientPort, which opens a door without, is not set beside it";
 const ALONE: &str = "concerns the servers of an ensemble; one server alone has no use for it";
 const SAMPLE_TICK_MS: u32 = 2000;
 const SAMPLE_INIT_LIMIT: u32 = 10;
