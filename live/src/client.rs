@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::java::class_path;
 use crate::process::PATIENCE;
 
+/// Curator's recipes and what they use besides ZooKeeper's client; their manifests name the rest.
+const CURATOR: [&str; 3] = ["curator-recipes", "curator-x-discovery", "jackson-databind"];
+
 /// A script of `live/clients`.
 pub fn script(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/clients")).join(name)
@@ -30,15 +33,26 @@ pub fn java(class: &str, args: &[&str]) -> Result<Command> {
     let classes = CLASSES.get_or_init(|| compile().map_err(|e| format!("{e:#}")));
     let classes = classes.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
     let mut command = Command::new("java");
-    command.arg("-cp").arg(format!("{}:{}", classes.path().display(), class_path()?));
+    command.arg("-cp").arg(format!("{}:{}", classes.path().display(), client_path()?));
     command.arg("-Dlog4j.rootLogger=WARN,CONSOLE").arg(class).args(args);
     Ok(command)
+}
+
+/// What the programs of `live/clients` are compiled against: Debian's packages.
+fn client_path() -> Result<String> {
+    let mut path = class_path()?.to_owned();
+    for name in CURATOR {
+        let jar = format!("/usr/share/java/{name}.jar");
+        ensure!(Path::new(&jar).exists(), "{jar} is missing: cargo xtask setup");
+        path += &format!(":{jar}");
+    }
+    Ok(path)
 }
 
 fn compile() -> Result<tempfile::TempDir> {
     let dir = tempfile::tempdir()?;
     let mut javac = Command::new("javac");
-    javac.args(["-cp", class_path()?, "-d"]).arg(dir.path());
+    javac.args(["-cp", &client_path()?, "-d"]).arg(dir.path());
     for entry in std::fs::read_dir(script(""))? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "java") {

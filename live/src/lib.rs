@@ -8,6 +8,7 @@ pub mod client;
 pub mod differ;
 pub mod ensemble;
 pub mod java;
+pub mod kazoo;
 pub mod port;
 pub mod process;
 pub mod zoarium;

@@ -22,6 +22,16 @@ fn the_java_client_finds_every_operation() -> Result<()> {
 }
 
 #[test]
+fn curator_finds_what_its_recipes_need() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let server =
+        Zoarium::start(dir.path(), "extendedTypesEnabled=true\nznode.container.checkIntervalMs=500\n")?;
+    let told = run(java("CuratorRecipes", &[&server.address()])?, "")?;
+    ensure!(told.contains("curator: 176 checks held"), "as on Java's server: {told}");
+    Ok(())
+}
+
+#[test]
 fn zk_cli_finds_its_commands() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let server = Zoarium::start(dir.path(), "")?;

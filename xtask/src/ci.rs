@@ -62,6 +62,7 @@ pub(crate) fn everything() -> Result<()> {
             "1",
         ],
     )?;
+    run("kazoo's own tests", &["cargo", "run", "-q", "-p", "live", "--bin", "kazoo"])?;
     run("real clients", &["cargo", "test", "-p", "live"])?;
     println!("\nall of CI held, in {:.0} s", start.elapsed().as_secs_f32());
     Ok(())

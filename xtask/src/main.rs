@@ -18,7 +18,7 @@ use clap::Parser;
 enum Command {
     /// Everything that CI does: set-up, format, lints, licences, tests, simulation, fuzzing, real clients.
     Ci,
-    /// Installs what the tests need (Debian packages, cargo-deny).
+    /// Installs what the tests need (Debian packages, kazoo's own tests, cargo-deny).
     Setup(setup::Args),
     /// The house rules that no compiler knows: file lengths, forbidden words, sleeping tests.
     Tidy,

@@ -1,19 +1,24 @@
-//! What the tests need beyond Rust: real ZooKeeper clients and servers from Debian, and cargo-deny.
+//! What the tests need beyond Rust: real ZooKeeper clients and servers from Debian, kazoo's own tests, and cargo-deny.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::step::{run, works};
+use crate::step::{root, run, works};
 
 /// Debian packages, each with a command that works once it is installed.
-const PACKAGES: [(&str, &[&str]); 5] = [
+const PACKAGES: [(&str, &[&str]); 9] = [
     ("default-jdk-headless", &["javac", "-version"]),
     ("libzookeeper-java", &["test", "-e", "/usr/share/java/zookeeper.jar"]),
     ("zookeeper", &["test", "-e", "/usr/share/zookeeper/bin/zkCli.sh"]),
     ("zookeeper-bin", &["test", "-x", "/usr/lib/zookeeper/bin/cli_mt"]),
+    ("libcurator-recipes-java", &["test", "-e", "/usr/share/java/curator-recipes.jar"]),
+    ("libcurator-discovery-java", &["test", "-e", "/usr/share/java/curator-x-discovery.jar"]),
     ("python3-kazoo", &["/usr/bin/python3", "-c", "import kazoo"]),
+    ("python3-venv", &["/usr/bin/python3", "-c", "import ensurepip"]),
+    // Some of what kazoo's tests use is compiled when it is installed.
+    ("python3-dev", &["/usr/bin/python3-config", "--includes"]),
 ];
 
 /// Of what `setup` does.
@@ -88,5 +93,21 @@ pub(crate) fn install_missing() -> Result<()> {
         // A debug build of it takes a third of the time and checks the same.
         run("setup", &["cargo", "install", "--quiet", "--locked", "--debug", "cargo-deny"])?;
     }
-    Ok(())
+    install_kazoo()
+}
+
+/// Kazoo's own tests and what they need, in a virtual environment: `target/kazoo`.
+fn install_kazoo() -> Result<()> {
+    let (list, installed) =
+        (root().join("live/kazoo/requirements.txt"), root().join("target/kazoo/requirements.txt"));
+    let wanted = fs::read(&list)?;
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    run("setup", &["/usr/bin/python3", "-m", "venv", "--clear", "target/kazoo"])?;
+    run(
+        "setup",
+        &["target/kazoo/bin/pip", "install", "-q", "--no-input", "-r", "live/kazoo/requirements.txt"],
+    )?;
+    Ok(fs::write(installed, wanted)?)
 }
