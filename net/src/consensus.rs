@@ -2,13 +2,13 @@
 //!
 //! There is one owner at any time, and a write by a lone client costs one wake-up besides its socket's, that of the disk
 //! thread: its connection's worker decides and hands the record over, and the disk thread, when it is durable, applies it
-//! and writes the reply. A thread of its own for the replica would add two wake-ups (some 10 us each on an idle machine, as
+//! and writes the reply. A packet of another server costs one alone: whoever reads it also writes the log
+//! ([`crate::peer::reactor`]). A thread of its own for the replica would add two wake-ups (some 10 us each on an idle machine, as
 //! much as the rest together); there is one all the same, for the time (ticks), for what a disk thread with more work before
 //! it leaves, and for an inbox that keeps filling.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -21,10 +21,12 @@ use zk_core::replica::{ClientService, Outbox, Replica, RoleKind, Standing};
 use zk_core::time::Mono;
 use zk_core::tree::Tree;
 
+use crate::bell::Bell;
 use crate::client::table::Desk;
 use crate::disk::errands::Errand;
 use crate::events::tell_standing;
 use crate::gate::Entry;
+use crate::log::Hand;
 use crate::metrics::Tally;
 use crate::peer::quorum_link::QuorumLink;
 use crate::seat::{Coming, Left, Seat};
@@ -69,6 +71,8 @@ struct Deliveries {
     dirty: Vec<ConnId>,
     close: Vec<(ConnId, CloseReason)>,
     links: Vec<Arc<QuorumLink>>,
+    /// There is something in the log to be written.
+    logged: bool,
     /// No client is served any more.
     everybody_goes: bool,
 }
@@ -110,6 +114,11 @@ impl Consensus {
         self.outstanding.load(Ordering::Relaxed) + self.on_their_way.load(Ordering::Relaxed)
     }
 
+    /// True if something waits for somebody to decide on it.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.seat.waiting() > 0
+    }
+
     /// Looks at the replica.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&Replica) -> R) -> R {
         f(&self.seat.look().replica)
@@ -148,14 +157,14 @@ impl Shared {
     }
 
     /// Steps through the inbox, unless another thread is at it.
-    pub(crate) fn decide(self: &Arc<Self>) {
-        self.take_turns(Coming::By);
+    pub(crate) fn decide(self: &Arc<Self>, hand: Hand) {
+        self.take_turns(Coming::By, hand);
     }
 
     /// Takes what other servers said, and what happened on the way to them.
     pub(crate) fn hear(self: &Arc<Self>, inputs: &mut Vec<Input>) {
         self.submit(inputs);
-        self.decide();
+        self.decide(Hand::Rings);
     }
 
     /// True while so much waits for the replica or the disk that nobody should be asked for more.
@@ -163,8 +172,8 @@ impl Shared {
         self.consensus.seat.waiting() > INBOX_MAX || self.log.room() == 0
     }
 
-    fn take_turns(self: &Arc<Self>, coming: Coming) {
-        let turn = |owner: &mut Owner, inputs: &mut Vec<Input>| self.turn(owner, inputs);
+    fn take_turns(self: &Arc<Self>, coming: Coming, hand: Hand) {
+        let turn = |owner: &mut Owner, inputs: &mut Vec<Input>| self.turn(owner, inputs, hand);
         let left = self.consensus.seat.come(coming, turn, |deliveries| self.deliver(deliveries));
         if left == Left::Filling {
             self.consensus.bell.ring();
@@ -173,7 +182,7 @@ impl Shared {
 
     /// One turn on the seat: everything that was in the inbox. What the replica said when it was opened is carried out first,
     /// with no input at all.
-    fn turn(self: &Arc<Self>, owner: &mut Owner, inputs: &mut Vec<Input>) -> Deliveries {
+    fn turn(self: &Arc<Self>, owner: &mut Owner, inputs: &mut Vec<Input>, hand: Hand) -> Deliveries {
         let mut deliveries = Deliveries::default();
         let requests = requests_in(inputs);
         let mut waiting = inputs.drain(..).peekable();
@@ -189,6 +198,9 @@ impl Shared {
             if waiting.peek().is_none() {
                 break;
             }
+        }
+        if deliveries.logged && hand == Hand::Rings {
+            self.log.call();
         }
         self.metrics.count(Entry::of_this_thread(), &owner.tally, 0, self.clock.mono());
         self.metrics.requests.add(requests as u64);
@@ -238,7 +250,8 @@ impl Shared {
                     }
                     _ => {}
                 }
-                self.log.push(command);
+                self.log.put(command);
+                deliveries.logged = true;
             }
             Action::Apply(commits) => {
                 let metrics = &self.metrics.ensemble;
@@ -349,7 +362,7 @@ impl Shared {
 
     /// Writes what connections got, and lets those read again that waited for credit.
     fn deliver(&self, deliveries: Deliveries) {
-        let Deliveries { dirty, mut close, links, everybody_goes } = deliveries;
+        let Deliveries { dirty, mut close, links, everybody_goes, .. } = deliveries;
         // The others first: clients wait for them, too.
         links.iter().for_each(|link| link.flush());
         if everybody_goes {
@@ -369,14 +382,14 @@ impl Shared {
     /// The consensus thread: brings the time, and takes over what others leave.
     pub(crate) fn run_consensus(self: &Arc<Self>) {
         self.consensus.bell.belongs_here();
-        self.take_turns(Coming::ToStay);
+        self.take_turns(Coming::ToStay, Hand::Rings);
         while !self.is_stopping() {
             self.consensus.bell.wait(self.consensus.deadline().map(|at| self.clock.until(at)));
             let now = self.clock.mono();
             if self.consensus.deadline().is_some_and(|at| at <= now) {
                 self.consensus.submit_one(Input::Tick);
             }
-            self.take_turns(Coming::ToStay);
+            self.take_turns(Coming::ToStay, Hand::Rings);
         }
     }
 
@@ -405,39 +418,5 @@ impl Deliveries {
     fn gather(&mut self, intake: &mut Intake) {
         self.dirty.append(&mut intake.dirty);
         self.close.append(&mut intake.close);
-    }
-}
-
-/// What the consensus thread sleeps by.
-#[derive(Debug, Default)]
-struct Bell {
-    thread: OnceLock<Thread>,
-    rung: AtomicBool,
-}
-
-impl Bell {
-    /// This thread will wait.
-    fn belongs_here(&self) {
-        self.thread.get_or_init(std::thread::current);
-    }
-
-    fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    /// Until it rings, or that long.
-    fn wait(&self, at_most: Option<Duration>) {
-        if self.rung.swap(false, Ordering::AcqRel) {
-            return;
-        }
-        match at_most {
-            None => std::thread::park(),
-            Some(wait) => std::thread::park_timeout(wait),
-        }
-        self.rung.store(false, Ordering::Release);
     }
 }

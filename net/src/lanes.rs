@@ -1,9 +1,7 @@
 //! [`Lane`]: a queue between two threads that is emptied all at once and wakes its reader only when that sleeps.
 //!
 //! A wake-up costs its sender two system calls' time, and the reader a switch; under load the reader finds the next
-//! items there when it comes back, and nobody is woken. A lane has a length beyond which it is full. It takes what comes
-//! all the same: whoever fills it asks [`Lane::room`] before taking on more work, so that pressure reaches the sockets
-//! instead of blocking a thread that holds locks.
+//! items there when it comes back, and nobody is woken.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +12,13 @@ use parking_lot::{Condvar, Mutex};
 pub struct Lane<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
-    full_at: usize,
 }
 
 #[derive(Debug)]
 struct State<T> {
     items: Vec<T>,
-    /// What was taken out and is still being worked on.
-    at_work: usize,
     reader_sleeps: bool,
     closed: bool,
-    wake_ups: u64,
 }
 
 /// What a reader got.
@@ -39,10 +33,10 @@ pub enum Taken {
 }
 
 impl<T> Lane<T> {
-    /// A lane that is full at this many items.
-    pub const fn new(full_at: usize) -> Self {
-        let state = State { items: Vec::new(), at_work: 0, reader_sleeps: false, closed: false, wake_ups: 0 };
-        Self { state: Mutex::new(state), filled: Condvar::new(), full_at }
+    /// Nothing in it.
+    pub const fn new() -> Self {
+        let state = State { items: Vec::new(), reader_sleeps: false, closed: false };
+        Self { state: Mutex::new(state), filled: Condvar::new() }
     }
 
     /// Appends an item.
@@ -50,14 +44,12 @@ impl<T> Lane<T> {
         let mut state = self.state.lock();
         state.items.push(item);
         if std::mem::take(&mut state.reader_sleeps) {
-            state.wake_ups += 1;
             drop(state);
             self.filled.notify_one();
         }
     }
 
     /// Moves everything that is there into `into`, which is empty; waits for something to come, at most until `until`.
-    /// It takes up room until it is [`done`](Self::done).
     pub fn take(&self, into: &mut Vec<T>, until: Option<Instant>) -> Taken {
         debug_assert!(into.is_empty(), "the batch before is done");
         let mut state = self.state.lock();
@@ -78,24 +70,7 @@ impl<T> Lane<T> {
         }
         state.reader_sleeps = false;
         std::mem::swap(&mut state.items, into);
-        state.at_work += into.len();
         Taken::Some
-    }
-
-    /// What was taken is done with. To be said before anyone is told of the results: they may ask for the room at once.
-    pub fn done(&self) {
-        self.state.lock().at_work = 0;
-    }
-
-    /// How many more items fit before it is full, what is being worked on included.
-    pub fn room(&self) -> usize {
-        let state = self.state.lock();
-        self.full_at.saturating_sub(state.items.len() + state.at_work)
-    }
-
-    /// True if nothing waits in it.
-    pub fn is_empty(&self) -> bool {
-        self.state.lock().items.is_empty()
     }
 
     /// No more items come; what is there is still to be taken.
@@ -108,10 +83,11 @@ impl<T> Lane<T> {
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed
     }
+}
 
-    /// How often its reader had to be woken.
-    pub fn wake_ups(&self) -> u64 {
-        self.state.lock().wake_ups
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -127,7 +103,7 @@ mod tests {
 
     #[test]
     fn everything_comes_in_order_and_the_end_after_it() {
-        let lane = Arc::new(Lane::new(10));
+        let lane = Arc::new(Lane::new());
         let filler = Arc::clone(&lane);
         let thread = std::thread::spawn(move || {
             (0..1000).for_each(|n| filler.push(n));
@@ -143,36 +119,18 @@ mod tests {
 
     #[test]
     fn a_reader_that_is_awake_is_not_woken() {
-        let lane = Lane::new(10);
+        let lane = Lane::new();
         lane.push(1);
         lane.push(2);
         let mut batch = Vec::new();
         assert_eq!(lane.take(&mut batch, None), Taken::Some);
         assert_eq!(batch, [1, 2]);
-        lane.push(3);
-        assert_eq!(lane.wake_ups(), 0);
-    }
-
-    #[test]
-    fn room_counts_what_is_still_being_worked_on() {
-        let lane = Lane::new(3);
-        lane.push(1);
-        lane.push(2);
-        let mut batch = Vec::new();
-        lane.take(&mut batch, None);
-        lane.push(3);
-        lane.push(4);
-        assert_eq!(lane.room(), 0);
-        batch.clear();
-        lane.done();
-        assert_eq!(lane.room(), 1);
-        lane.take(&mut batch, None);
-        assert_eq!(lane.room(), 1);
+        assert!(!lane.state.lock().reader_sleeps);
     }
 
     #[test]
     fn a_reader_does_not_wait_longer_than_it_said() {
-        let lane = Lane::<u8>::new(1);
+        let lane = Lane::<u8>::new();
         assert_eq!(lane.take(&mut Vec::new(), after(Duration::ZERO)), Taken::Nothing);
         lane.close();
         assert_eq!(lane.take(&mut Vec::new(), after(Duration::ZERO)), Taken::Closed);

@@ -6,10 +6,12 @@
 //! as well.
 //!
 //! The way of a write: a connection's task reads it and takes the replica's seat ([`consensus`]); the record goes to the
-//! disk thread ([`disk::executor`]); when it is durable that thread takes the seat, applies the txn under the gate
+//! disk thread ([`mod@log`], [`disk::executor`]), or, where it came from another server, is written by the thread that read
+//! it; when it is durable that thread takes the seat, applies the txn under the gate
 //! ([`gate`]), and writes the reply ([`client::outbuf`]). The way of a read: a task, the gate's shared side, the socket.
 
 mod apply;
+mod bell;
 pub mod client;
 pub mod clock;
 mod consensus;
@@ -17,6 +19,7 @@ pub mod disk;
 mod events;
 pub mod gate;
 pub mod lanes;
+mod log;
 pub mod metrics;
 pub mod node;
 mod pace;

@@ -29,10 +29,10 @@ use crate::clock::Clock;
 use crate::consensus::Consensus;
 use crate::disk::directories::{Directories, DirectoryError, Missing};
 use crate::disk::errands;
-use crate::disk::executor::{Executor, Group};
+use crate::disk::executor::Executor;
 use crate::disk::files::Files;
-use crate::lanes::Taken;
-use crate::peer::{PeerConfig, Peers};
+use crate::log::Hand;
+use crate::peer::{PeerConfig, Peers, reactor};
 use crate::shared::{OnFailure, Parts, Shared};
 use crate::snapshot::{Background, Done};
 
@@ -152,7 +152,9 @@ impl Node {
             .build()
             .map_err(StartError::Thread)?;
         let peers = config.peers.clone();
-        let peers = peers.map(|peers| Peers::new(peers, runtime.handle().clone(), config.disk.tree));
+        let peers =
+            peers.map(|peers| Peers::new(peers, runtime.handle().clone(), config.disk.tree)).transpose();
+        let peers = peers.map_err(StartError::Thread)?;
         let mut outbox = Outbox::new();
         let replica = Replica::open(config.replica.clone(), &recovered, seed(), clock.now(), &mut outbox);
         let facts = facts(&config, &directories);
@@ -163,12 +165,13 @@ impl Node {
             tree: recovered.tree,
             hash_seed: seed(),
             consensus: Consensus::new(replica, outbox),
+            executor: Executor::new(LogPlanner::new(config.disk), Files::new(directories.paths().clone())),
             peers,
             outstanding_max: config.replica.outstanding_max,
             limits: config.limits,
             client_address: port.address(),
-            // The workers, and the threads of consensus, disk and background.
-            entries: workers + 3,
+            // The workers, and the threads of consensus, disk, background and links.
+            entries: workers + 3 + reactor::THREADS,
             on_failure,
         }));
         recovered.events.iter().for_each(|event| shared.tell(event));
@@ -188,7 +191,6 @@ impl Node {
 
     fn start_threads(&mut self, config: &NodeConfig) -> Result<(), StartError> {
         let paths = self.directories.paths().clone();
-        let executor = Executor::new(LogPlanner::new(config.disk), Files::new(paths.clone()));
         let background = Background::new(
             config.disk,
             Files::new(paths.clone()),
@@ -196,13 +198,17 @@ impl Node {
             config.purge_interval,
         );
         let shared = Arc::clone(&self.shared);
-        self.spawn("disk", move || run_disk(&shared, executor))?;
+        self.spawn("disk", move || shared.run_disk())?;
         let shared = Arc::clone(&self.shared);
         self.spawn("background", move || {
             background.run(&shared.views, &shared.rewrites, |done| report(&shared, done));
         })?;
         if self.shared.peers.is_some() {
             let (shared, disk, files) = (Arc::clone(&self.shared), config.disk, Files::new(paths.clone()));
+            for _ in 0..reactor::THREADS {
+                let shared = Arc::clone(&shared);
+                self.spawn("links", move || shared.run_links())?;
+            }
             self.spawn("errands", move || {
                 errands::run(disk, files, &shared.errands, |answer| shared.hear(&mut vec![answer]));
             })?;
@@ -256,6 +262,9 @@ impl Node {
         }
         // The listener and whoever has not left go with their tasks.
         runtime.shutdown_timeout(FAREWELL_PATIENCE);
+        if let Some(peers) = &shared.peers {
+            peers.reactor.close();
+        }
         shared.log.close();
         shared.views.close();
         shared.errands.close();
@@ -266,7 +275,7 @@ impl Node {
             }
         }
         drop(directories);
-        debug!(disk = shared.log.wake_ups(), "wake-ups");
+        debug!(disk = shared.log.rung(), "wake-ups");
         drained && !shared.has_failed()
     }
 }
@@ -325,55 +334,6 @@ fn facts(config: &NodeConfig, directories: &Directories) -> Facts {
     }
 }
 
-/// A sync that takes longer than this is told about (Java: `fsync.warningthresholdms`), microseconds.
-const SLOW_SYNC_US: u64 = 1_000_000;
-
-/// The disk thread.
-fn run_disk(shared: &Arc<Shared>, mut executor: Executor) {
-    let mut commands = Vec::new();
-    while shared.log.take(&mut commands, None) != Taken::Closed {
-        match executor.group(&commands, &shared.rewrites) {
-            Ok(group) => {
-                note_group(shared, &group, commands.len());
-                commands.clear();
-                shared.log.done();
-                shared.relieve();
-                let Some(token) = group.durable else { continue };
-                shared.consensus.submit_one(Input::Durable(token));
-                if shared.log.is_empty() {
-                    // Nobody waits for the disk: what follows is done here and now, without a wake-up.
-                    shared.decide();
-                } else {
-                    shared.consensus.ring();
-                }
-            }
-            Err(fault) => {
-                shared.consensus.submit_one(Input::DiskFailed(fault));
-                return shared.decide();
-            }
-        }
-    }
-    if let Err(fault) = executor.finish() {
-        error!(%fault, "the last sync failed; everything acknowledged was synced before");
-    }
-}
-
-fn note_group(shared: &Shared, group: &Group, commands: usize) {
-    let metrics = &shared.metrics;
-    metrics.txns.add(group.txns as u64);
-    let mut rare = metrics.rare.lock();
-    rare.group.record(group.took_us);
-    rare.queue.record(commands as u64);
-    let Some(us) = group.sync_us else { return };
-    rare.fsync.record(us);
-    rare.batch.record(group.txns as u64);
-    drop(rare);
-    if us >= SLOW_SYNC_US {
-        metrics.slow_syncs.increment();
-        warn!(ms = us / 1000, "syncing the transaction log took long; clients wait for it");
-    }
-}
-
 /// What the background thread has to say.
 fn report(shared: &Arc<Shared>, done: Done) {
     match done {
@@ -383,7 +343,7 @@ fn report(shared: &Arc<Shared>, done: Done) {
         }
         Done::Failed(fault) => shared.consensus.submit_one(Input::DiskFailed(fault)),
     }
-    shared.decide();
+    shared.decide(Hand::Rings);
 }
 
 fn default_workers() -> usize {

@@ -33,6 +33,9 @@ pub(crate) enum Left {
     Filling,
 }
 
+/// An inbox for more than so many is given back to the allocator.
+const KEPT: usize = 64;
+
 /// Turns after which a thread with other work goes.
 const TURNS_MAX: usize = 4;
 
@@ -54,6 +57,12 @@ impl<S, I> Seat<S, I> {
     /// How many things wait.
     pub(crate) fn waiting(&self) -> usize {
         self.inbox.lock().len()
+    }
+
+    /// True if nobody sits there: whoever has put something into the inbox is to send somebody [`ToStay`](Coming::ToStay),
+    /// also because another one may just have found the seat taken by this look. Otherwise nobody has to come.
+    pub(crate) fn is_free(&self) -> bool {
+        self.state.try_lock().is_some()
     }
 
     /// The state, for a look.
@@ -84,7 +93,7 @@ impl<S, I> Seat<S, I> {
             debug_assert!(items.is_empty(), "a turn deals with everything that it is given");
             drop(state);
             afterwards(done);
-            if self.inbox.lock().is_empty() {
+            if self.is_done_with(&mut items) {
                 return Left::Done;
             }
             turns += 1;
@@ -92,6 +101,15 @@ impl<S, I> Seat<S, I> {
                 return Left::Filling;
             }
         }
+    }
+
+    /// True if nothing more is in the inbox, which gets its memory back: every wake-up would ask for some otherwise.
+    fn is_done_with(&self, items: &mut Vec<I>) -> bool {
+        let mut inbox = self.inbox.lock();
+        if inbox.capacity() == 0 && items.capacity() <= KEPT {
+            std::mem::swap(&mut *inbox, items);
+        }
+        inbox.is_empty()
     }
 }
 
@@ -119,6 +137,32 @@ mod tests {
             let mut done = seat.look().clone();
             done.sort_unstable();
             assert_eq!(done, [1, 2]);
+            assert!(seat.inbox.lock().is_empty());
+        });
+    }
+
+    /// One thread comes by; the other one must not sit down, and sends a third only if nobody sits there.
+    #[test]
+    fn loom_whoever_looks_first_leaves_nothing_in_the_inbox() {
+        loom::model(|| {
+            let seat = Arc::new(Seat::new(Vec::new()));
+            let work = |seat: &Seat<Vec<u8>, u8>, coming| {
+                let left = seat.come(coming, |state, items| state.append(items), |()| {});
+                assert!(left == Left::Done);
+            };
+            let other = {
+                let seat = Arc::clone(&seat);
+                thread::spawn(move || {
+                    seat.put_one(1);
+                    work(&seat, Coming::By);
+                })
+            };
+            seat.put_one(2);
+            if seat.is_free() {
+                work(&seat, Coming::ToStay);
+            }
+            other.join().unwrap();
+            assert_eq!(seat.look().len(), 2);
             assert!(seat.inbox.lock().is_empty());
         });
     }

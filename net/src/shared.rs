@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
-use zk_core::action::DiskCommand;
 use zk_core::front::FrontConfig;
 use zk_core::front::throttle::{Admission, ConnectionThrottle, Handshake};
 use zk_core::replica::{ClientService, Phase, Replica, Standing};
@@ -24,9 +23,11 @@ use crate::client::table::{Shards, Table};
 use crate::clock::Clock;
 use crate::consensus::Consensus;
 use crate::disk::errands::Errand;
+use crate::disk::executor::Executor;
 use crate::disk::rewrites::{Order, Rewrites};
 use crate::gate::Gate;
 use crate::lanes::Lane;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::pace::Complaints;
 use crate::peer::Peers;
@@ -44,8 +45,7 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     pub(crate) watches: Shards,
     pub(crate) consensus: Consensus,
-    /// To the disk thread.
-    pub(crate) log: Lane<DiskCommand>,
+    pub(crate) log: Log,
     /// To the background thread.
     pub(crate) views: Lane<Order>,
     /// To the thread that reads files.
@@ -79,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) tree: Tree,
     pub(crate) hash_seed: u64,
     pub(crate) consensus: Consensus,
+    pub(crate) executor: Executor,
     pub(crate) peers: Option<Peers>,
     pub(crate) outstanding_max: u32,
     pub(crate) limits: Limits,
@@ -90,7 +91,7 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { front, facts, clock, tree, hash_seed, consensus, peers, .. } = parts;
+        let Parts { front, facts, clock, tree, hash_seed, consensus, executor, peers, .. } = parts;
         let Parts { outstanding_max, limits, client_address, entries, on_failure, .. } = parts;
         let throttle = || Mutex::new(ConnectionThrottle::new(limits.handshakes, hash_seed, clock.mono()));
         let handshakes = (limits.handshakes.tokens > 0).then(throttle);
@@ -105,11 +106,9 @@ impl Shared {
             watches: Shards::new(hash_seed),
             consensus,
             // A command holds at least one txn, and a roll comes along now and then.
-            log: Lane::new(outstanding_max as usize + 2),
-            // The replica orders one snapshot at a time.
-            views: Lane::new(1),
-            // One for each learner that is far behind.
-            errands: Lane::new(1),
+            log: Log::new(executor, outstanding_max as usize + 2),
+            views: Lane::new(),
+            errands: Lane::new(),
             rewrites: Rewrites::default(),
             peers,
             standing: Mutex::new(standing),
@@ -180,7 +179,9 @@ impl Shared {
 
     /// There may be room for what other servers say.
     pub(crate) fn relieve(&self) {
-        if let Some(peers) = &self.peers {
+        if let Some(peers) = self.peers.as_ref().filter(|peers| peers.holds_back())
+            && !self.is_pressed()
+        {
             peers.relieve();
         }
     }

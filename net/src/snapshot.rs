@@ -86,7 +86,6 @@ impl Background {
                     Err(fault) => return report(Done::Failed(fault)),
                 }
             }
-            views.done();
         }
     }
 

@@ -22,6 +22,7 @@ use super::socket::ReadHalf;
 use super::table::Desk;
 use crate::consensus::requests_in;
 use crate::gate::Entry;
+use crate::log::Hand;
 use crate::metrics::{Tally, Way};
 use crate::shared::Shared;
 
@@ -171,7 +172,7 @@ impl Task {
             self.arrivals.report(&shared.metrics);
             if !intake.inputs.is_empty() {
                 shared.submit(&mut intake.inputs);
-                shared.decide();
+                shared.decide(Hand::Rings);
             }
             intake.dirty.clear();
             client.flush_by_task();
@@ -289,7 +290,7 @@ impl Task {
         socket.finish();
         if !inputs.is_empty() {
             shared.submit(&mut inputs);
-            shared.decide();
+            shared.decide(Hand::Rings);
         }
     }
 }

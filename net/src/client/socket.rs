@@ -1,7 +1,8 @@
-//! The sockets of the client port, in one place: what is not here does not know that they are tokio's.
+//! The sockets, in one place: what is not here does not know that they are tokio's.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -141,6 +142,67 @@ impl ReadHalf {
     }
 }
 
+/// A connection between two servers: whoever waits for it, it never waits itself.
+#[derive(Debug)]
+pub(crate) struct PeerSocket(std::net::TcpStream);
+
+/// What came of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// The end of the stream.
+    End,
+    /// Bytes, and there may be more.
+    Some,
+    /// All bytes that had come.
+    All,
+}
+
+/// What a peer's buffer grows by, bytes, and how little room is worth a read.
+const PEER_BUFFER: usize = 32 << 10;
+const PEER_ROOM: usize = 4 << 10;
+
+impl PeerSocket {
+    /// Takes it from the runtime.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self(stream.into_std()?))
+    }
+
+    /// Appends what has arrived. What was read before may be in use still: there is a new buffer only when this one is used up.
+    pub(crate) fn try_read(&self, into: &mut BytesMut) -> io::Result<Read> {
+        if into.capacity() - into.len() < PEER_ROOM {
+            into.reserve(PEER_BUFFER);
+        }
+        let spare = into.spare_capacity_mut();
+        let asked = spare.len();
+        let read = SockRef::from(&self.0).recv(spare)?;
+        // SAFETY: the system has filled (hence initialised) `read` bytes from the beginning of the spare part.
+        unsafe { into.advance_mut(read) };
+        Ok(match read {
+            0 => Read::End,
+            read if read < asked => Read::All,
+            _ => Read::Some,
+        })
+    }
+
+    /// Writes without waiting.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.0).write(bytes)
+    }
+
+    /// Says goodbye.
+    pub(crate) fn finish(&self) {
+        // An error means that the other side is gone already.
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
+impl AsFd for PeerSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// What every thread may write to.
 #[derive(Debug)]
 pub(crate) struct WriteHalf(OwnedWriteHalf);
@@ -149,5 +211,30 @@ impl WriteHalf {
     /// Writes without waiting.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_socket_says_whether_there_may_be_more_and_when_it_ends() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut other = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let socket = PeerSocket(stream);
+        let mut came = BytesMut::new();
+        other.write_all(b"abc").unwrap();
+        assert_eq!(socket.try_read(&mut came).unwrap(), Read::All);
+        let kept = came.split();
+        let room = came.capacity();
+        other.write_all(&vec![7; room]).unwrap();
+        let mut there = vec![0; room];
+        while socket.0.peek(&mut there).unwrap() < room {}
+        assert_eq!((socket.try_read(&mut came).unwrap(), came.len()), (Read::Some, room));
+        drop(other);
+        assert_eq!(socket.try_read(&mut came).unwrap(), Read::End);
+        assert_eq!(kept, b"abc"[..]);
     }
 }

@@ -55,6 +55,5 @@ pub(crate) fn run(config: DiskConfig, mut files: Files, errands: &Lane<Errand>, 
                 Errand::Forget(tree) => drop(tree),
             }
         }
-        errands.done();
     }
 }

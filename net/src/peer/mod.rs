@@ -9,18 +9,18 @@ pub mod metrics;
 pub mod outgoing;
 mod ports;
 pub(crate) mod quorum_link;
+pub(crate) mod reactor;
 mod regroup;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 use zk_core::action::HangReason;
@@ -34,12 +34,13 @@ use zk_core::quorum::Membership;
 use zk_core::tree::{TreeConfig, TreeView};
 use zk_core::wire::quorum::{QuorumPacket, Sender};
 
-use crate::client::socket;
+use crate::client::socket::{self, PeerSocket};
 use crate::pace::Complaints;
 use crate::shared::Shared;
 use complaints::{About, Port};
 use outgoing::Waits;
-use quorum_link::{QuorumLink, Task};
+use quorum_link::{QuorumLink, Receiving};
+use reactor::Reactor;
 pub use regroup::Record;
 
 /// What the shim needs to know of the ensemble.
@@ -117,8 +118,11 @@ pub(crate) struct Peers {
     accepted: AtomicU64,
     leading: Mutex<Option<AbortHandle>>,
     voting: Mutex<Option<AbortHandle>>,
-    /// Links wait for this before they read on.
-    relief: Notify,
+    /// What waits for the sockets of the quorum port.
+    pub(crate) reactor: Arc<Reactor>,
+    /// Links that are not read until there is room for what they say, and whether there are any.
+    held_back: Mutex<Vec<Arc<QuorumLink>>>,
+    holds_back: AtomicBool,
     complaints: Complaints<(About, Option<Sid>)>,
     /// Who could not be reached when it was tried last.
     missing: Mutex<BTreeSet<Sid>>,
@@ -139,8 +143,8 @@ impl PeerConfig {
 }
 
 impl Peers {
-    pub(crate) fn new(config: PeerConfig, runtime: Handle, tree: TreeConfig) -> Self {
-        Self {
+    pub(crate) fn new(config: PeerConfig, runtime: Handle, tree: TreeConfig) -> io::Result<Self> {
+        Ok(Self {
             membership: Mutex::new(Arc::clone(&config.membership)),
             config,
             runtime,
@@ -152,10 +156,12 @@ impl Peers {
             accepted: AtomicU64::new(0),
             leading: Mutex::default(),
             voting: Mutex::default(),
-            relief: Notify::new(),
+            reactor: Arc::new(Reactor::new()?),
+            held_back: Mutex::default(),
+            holds_back: AtomicBool::new(false),
             complaints: Complaints::default(),
             missing: Mutex::default(),
-        }
+        })
     }
 
     /// The config in force.
@@ -201,22 +207,21 @@ impl Peers {
         self.quorum.lock().values().all(|link| link.is_empty())
     }
 
-    /// Lets links read again that waited for the disk or the inbox.
-    pub(crate) fn relieve(&self) {
-        self.relief.notify_waiters();
+    /// True if some links are not read for the moment.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.holds_back.load(Ordering::SeqCst)
     }
 
-    /// Returns when there is room for more.
-    async fn relief(&self, shared: &Shared) {
-        loop {
-            let relieved = self.relief.notified();
-            tokio::pin!(relieved);
-            // So that what happens from here on is not missed.
-            relieved.as_mut().enable();
-            if !shared.is_pressed() {
-                return;
-            }
-            relieved.await;
+    /// Lets them be read again.
+    pub(crate) fn relieve(&self) {
+        let links = {
+            let mut held_back = self.held_back.lock();
+            self.holds_back.store(false, Ordering::SeqCst);
+            std::mem::take(&mut *held_back)
+        };
+        for link in links {
+            link.held_back.store(false, Ordering::Release);
+            link.ring();
         }
     }
 }
@@ -296,13 +301,26 @@ impl Shared {
     fn serve_quorum(self: &Arc<Self>, id: LinkId, stream: TcpStream, leader: Option<Sid>) -> io::Result<()> {
         let peers = self.peers();
         let peer = stream.peer_addr()?.to_string();
-        let (read, write) = socket::split(stream)?;
         let sender = if leader.is_some() { Sender::Leader } else { Sender::Learner };
-        let link = Arc::new(QuorumLink::new(id, peer, leader, write));
-        peers.quorum.lock().insert(id, Arc::clone(&link));
         let reader = QuorumReader::new(sender, peers.config.data_max, peers.tree);
-        peers.runtime.spawn(Task::new(Arc::clone(self), link, read, reader).run());
+        let receiving = Receiving::new(reader, self.facts.tick_ms);
+        let (socket, reactor) = (PeerSocket::new(stream)?, Arc::clone(&peers.reactor));
+        let link = Arc::new(QuorumLink::new(id, peer, leader, socket, reactor, receiving));
+        peers.quorum.lock().insert(id, Arc::clone(&link));
+        peers.reactor.add(&link).inspect_err(|_| peers.forget_quorum(id))?;
         Ok(())
+    }
+
+    /// Does not read a link before there is room for what it says.
+    pub(crate) fn hold_back(&self, link: &Arc<QuorumLink>) {
+        let peers = self.peers();
+        if !link.held_back.swap(true, Ordering::AcqRel) {
+            let mut held_back = peers.held_back.lock();
+            held_back.push(Arc::clone(link));
+            peers.holds_back.store(true, Ordering::SeqCst);
+        }
+        // Room that there was before that has relieved nobody.
+        self.relieve();
     }
 
     /// Waits until all that was said to others is with the system, at most so long.

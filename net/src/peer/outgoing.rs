@@ -1,6 +1,6 @@
 //! [`Outgoing`]: what is to be sent on a link of the quorum port, in order, whoever sends it.
 //!
-//! Any thread queues packets and writes them. A snapshot is made a piece at a time by the link's task alone, whenever all that
+//! Any thread queues packets and writes them. A snapshot is made a piece at a time by whoever serves the link, whenever all that
 //! comes before it is with the socket; what is queued meanwhile comes behind it. Free of sockets and of tokio; `tests` puts it
 //! under loom (feature `loom`).
 
@@ -65,7 +65,7 @@ struct Snapshot {
     made: bool,
 }
 
-/// What is left for the link's task once a thread has written.
+/// What is left for whoever serves the link once a thread has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
     /// Nothing.
@@ -102,7 +102,7 @@ impl Outgoing {
         packet.encode(if snapshot.is_some() { behind } else { bytes });
     }
 
-    /// Queues SNAP and the view; the link's task has to come.
+    /// Queues SNAP and the view; whoever serves the link has to come.
     pub(super) fn put_view(&self, view: &TreeView) {
         let mut queue = self.queue.lock();
         assert!(queue.snapshot.is_none(), "invariant: a learner is sent one snapshot at a time");
@@ -116,7 +116,7 @@ impl Outgoing {
         self.after_writing(flushed)
     }
 
-    /// The same when the socket has room again. Only the link's task calls this.
+    /// The same when the socket has room again. Only whoever serves the link calls this.
     pub(super) fn resume(&self, socket: &impl Socket) -> io::Result<Wants> {
         let flushed = self.out.resume(&Writing { queue: &self.queue, socket });
         self.after_writing(flushed)
@@ -124,7 +124,7 @@ impl Outgoing {
 
     fn after_writing(&self, flushed: io::Result<Flushed>) -> io::Result<Wants> {
         Ok(match flushed? {
-            // The next piece of the snapshot is for the task to make, whoever wrote the last one.
+            // The next piece of the snapshot is for whoever serves the link to make, whoever wrote the last one.
             Flushed::All if self.queue.lock().snapshot.is_some() => Wants::Task,
             Flushed::All | Flushed::ByAnother => Wants::Nothing,
             Flushed::Blocked => Wants::Task,

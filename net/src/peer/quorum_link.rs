@@ -1,13 +1,12 @@
-//! One connection of the quorum port. Any thread may send on it, as on a client's; its task alone reads, and streams the
-//! snapshot behind a SNAP packet, a piece at a time, so that nobody else waits for it and it is never in memory as a whole.
+//! One connection of the quorum port. Any thread may send on it, as on a client's; the threads of the [`Reactor`] read, one at
+//! a time, and stream the snapshot behind a SNAP packet, a piece at a time, so that nobody else waits for it and it is never in
+//! memory as a whole.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tracing::{info, warn};
 use zk_core::ids::{LinkId, Sid};
 use zk_core::input::{Input, LinkEvent};
@@ -17,11 +16,13 @@ use zk_core::wire::quorum::QuorumPacket;
 
 use super::complaints::{About, Port};
 use super::outgoing::{CHUNK, Outgoing, Socket, Streamed, Waits, Wants};
-use crate::client::socket::{ReadHalf, WriteHalf};
+use super::reactor::{Reactor, Ready};
+use crate::client::socket::{PeerSocket, Read};
+use crate::seat::{Coming, Left, Seat};
 use crate::shared::Shared;
 
-/// Bytes asked of the socket at once.
-const READ: usize = 64 << 10;
+/// Reads of one link before others have their turn.
+const READS_MAX: usize = 8;
 
 /// A link as all threads see it.
 #[derive(Debug)]
@@ -30,9 +31,12 @@ pub(crate) struct QuorumLink {
     /// Where the other side is, for messages.
     pub(super) peer: String,
     outgoing: Outgoing,
-    socket: WriteHalf,
-    task: Mutex<Option<Waker>>,
-    rung: AtomicBool,
+    pub(super) socket: PeerSocket,
+    reactor: Arc<Reactor>,
+    /// By which the reactor knows it.
+    pub(super) key: u64,
+    /// `None` once the link has ended.
+    receiving: Seat<Option<Receiving>, Ready>,
     /// The socket is dead, or the link was hung up.
     dead: AtomicBool,
     /// Nothing more is to be told of it.
@@ -40,22 +44,47 @@ pub(crate) struct QuorumLink {
     sid: OnceLock<Sid>,
     /// A packet has come: who it is will be clear.
     pub(super) greeted: AtomicBool,
+    /// It is among those that wait for relief.
+    pub(super) held_back: AtomicBool,
+}
+
+/// What comes in on a link, as far as it has come.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    reader: QuorumReader,
+    /// The replica knows that the link is up.
+    is_told: bool,
+    /// A snapshot is coming in.
+    loading: bool,
+    /// When movement of a snapshot was told last.
+    told: Instant,
+    told_every: Duration,
+    inputs: Vec<Input>,
 }
 
 impl QuorumLink {
     /// `sid`: who is at the other end, if that is known.
-    pub(super) fn new(id: LinkId, peer: String, sid: Option<Sid>, socket: WriteHalf) -> Self {
+    pub(super) fn new(
+        id: LinkId,
+        peer: String,
+        sid: Option<Sid>,
+        socket: PeerSocket,
+        reactor: Arc<Reactor>,
+        receiving: Receiving,
+    ) -> Self {
         Self {
+            key: reactor.next_key(),
+            reactor,
+            receiving: Seat::new(Some(receiving)),
             id,
             peer,
             outgoing: Outgoing::new(),
             socket,
-            task: Mutex::new(None),
-            rung: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
             sid: sid.map(OnceLock::from).unwrap_or_default(),
             greeted: AtomicBool::new(false),
+            held_back: AtomicBool::new(false),
         }
     }
 
@@ -104,13 +133,9 @@ impl QuorumLink {
         self.ring();
     }
 
-    /// Wakes the task.
+    /// Has a thread look at it.
     pub(super) fn ring(&self) {
-        self.rung.store(true, Ordering::Release);
-        let waker = self.task.lock().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.reactor.rouse(self);
     }
 
     fn is_over(&self) -> bool {
@@ -128,174 +153,174 @@ impl QuorumLink {
     }
 }
 
-impl Socket for WriteHalf {
+impl Drop for QuorumLink {
+    fn drop(&mut self) {
+        self.reactor.forget(self);
+    }
+}
+
+impl Socket for PeerSocket {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         Self::try_write(self, bytes)
     }
 }
 
-/// What the task waits for.
-enum Next {
-    Rung,
-    Room,
-    Read(io::Result<usize>),
-}
+/// How a link ends.
+type Ended = Result<&'static str, String>;
 
-/// The task of a link.
-pub(super) struct Task {
-    pub(super) shared: Arc<Shared>,
-    pub(super) link: Arc<QuorumLink>,
-    pub(super) socket: ReadHalf,
-    pub(super) reader: QuorumReader,
-    /// A snapshot is coming in.
-    loading: bool,
-    /// When movement of a snapshot was told last.
-    told: Instant,
-    told_every: Duration,
-    inputs: Vec<Input>,
-}
-
-impl Task {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        link: Arc<QuorumLink>,
-        socket: ReadHalf,
-        reader: QuorumReader,
-    ) -> Self {
-        let told_every = Duration::from_millis(u64::from(shared.facts.tick_ms)) / 4;
-        Self {
-            shared,
-            link,
-            socket,
-            reader,
-            loading: false,
-            told: Instant::now(),
-            told_every,
-            inputs: vec![],
+impl QuorumLink {
+    /// Something has happened to the socket. What follows from it is for the caller to have decided.
+    pub(super) fn come(self: &Arc<Self>, shared: &Arc<Shared>, ready: Ready) {
+        self.receiving.put_one(ready);
+        let left =
+            self.receiving.come(Coming::By, |receiving, ready| self.serve(shared, receiving, ready), |()| {});
+        if left == Left::Filling {
+            self.ring();
         }
     }
 
-    /// Serves the link to its end.
-    pub(super) async fn run(mut self) {
-        self.tell(LinkEvent::Up);
-        let why = match self.serve().await {
-            Ok(why) => why.to_owned(),
-            Err(why) => why,
-        };
-        self.shared.peers().forget_quorum(self.link.id);
-        if !self.link.hung_up.load(Ordering::Acquire) {
-            if let (LinkId::Accepted(_), Some(sid)) = (self.link.id, self.link.sid()) {
-                info!(peer = self.link.peer, %sid, why, "the connection of a learner ends");
-            }
-            self.tell(LinkEvent::Down(why));
+    /// The replica gets what has come in its order: before the next thread sits down.
+    fn serve(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        receiving: &mut Option<Receiving>,
+        ready: &mut Vec<Ready>,
+    ) {
+        let Some(working) = receiving.as_mut().filter(|_| !ready.is_empty()) else { return ready.clear() };
+        let ending = ready.contains(&Ready::Ending);
+        ready.clear();
+        let ended = working.serve(self, shared, ending);
+        let mut inputs = std::mem::take(&mut working.inputs);
+        if let Some(why) = ended {
+            *receiving = None;
+            self.end(shared, why, &mut inputs);
+        }
+        shared.submit(&mut inputs);
+        if let Some(working) = receiving {
+            working.inputs = inputs;
         }
     }
 
-    async fn serve(&mut self) -> Result<&'static str, String> {
-        while !self.link.is_over() {
-            match std::future::poll_fn(|cx| self.poll_next(cx)).await {
-                Next::Rung => {}
-                Next::Room => self.link.resume(),
-                Next::Read(Ok(0)) => return Ok("the other side hung up"),
-                Next::Read(Ok(_)) => self.take_arrivals()?,
-                Next::Read(Err(error)) => return Err(error.to_string()),
-            }
-            self.stream();
-            if self.shared.is_pressed() {
-                self.shared.peers().relief(&self.shared).await;
-            }
+    fn end(&self, shared: &Arc<Shared>, why: Ended, inputs: &mut Vec<Input>) {
+        self.dead.store(true, Ordering::Release);
+        self.socket.finish();
+        shared.peers().forget_quorum(self.id);
+        if self.hung_up.load(Ordering::Acquire) {
+            return;
         }
-        Ok("it could not be written to")
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let link = &self.link;
-        {
-            let mut task = link.task.lock();
-            if !task.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                *task = Some(cx.waker().clone());
-            }
+        let why = why.map_or_else(|why| why, str::to_owned);
+        if let (LinkId::Accepted(_), Some(sid)) = (self.id, self.sid()) {
+            info!(peer = self.peer, %sid, why, "the connection of a learner ends");
         }
-        // After the waker is in its place, so that no ring is lost.
-        if link.rung.swap(false, Ordering::AcqRel) {
-            return Poll::Ready(Next::Rung);
-        }
-        if link.outgoing.is_blocked() && self.socket.poll_room(cx).is_ready() {
-            return Poll::Ready(Next::Room);
-        }
-        if let Poll::Ready(read) = self.socket.poll_read(cx, self.reader.buffer_mut(), READ) {
-            return Poll::Ready(Next::Read(read));
-        }
-        Poll::Pending
+        inputs.push(Input::Link { link: self.id, event: LinkEvent::Down(why) });
     }
 
     /// The first packet of a learner says who it is.
-    fn greeted(&self, packet: &QuorumPacket) {
-        self.link.greeted.store(true, Ordering::Release);
+    fn greet(&self, packet: &QuorumPacket, shared: &Shared) {
+        self.greeted.store(true, Ordering::Release);
         if let QuorumPacket::FollowerInfo { learner: Some(info), .. }
         | QuorumPacket::ObserverInfo { learner: Some(info), .. } = packet
-            && self.link.sid.set(info.sid).is_ok()
+            && self.sid.set(info.sid).is_ok()
         {
-            self.shared.peers().judge_learner(&self.link.peer, info.sid);
+            shared.peers().judge_learner(&self.peer, info.sid);
         }
+    }
+}
+
+impl Receiving {
+    pub(super) fn new(reader: QuorumReader, tick_ms: u32) -> Self {
+        let told_every = Duration::from_millis(u64::from(tick_ms)) / 4;
+        Self { reader, is_told: false, loading: false, told: Instant::now(), told_every, inputs: vec![] }
+    }
+
+    /// Does what is to be done on a link; why it has ended, if it has. `ending`: nothing more is heard of the socket.
+    fn serve(&mut self, link: &Arc<QuorumLink>, shared: &Arc<Shared>, ending: bool) -> Option<Ended> {
+        if !std::mem::replace(&mut self.is_told, true) {
+            self.note(link, LinkEvent::Up);
+        }
+        if link.outgoing.is_blocked() {
+            link.resume();
+        }
+        self.stream(link);
+        if link.is_over() {
+            return Some(Ok("it could not be written to"));
+        }
+        for _ in 0..READS_MAX {
+            if shared.is_pressed() {
+                shared.hold_back(link);
+                return None;
+            }
+            match link.socket.try_read(self.reader.buffer_mut()) {
+                Ok(Read::End) => return Some(Ok("the other side hung up")),
+                Ok(Read::All) => {
+                    let taken = self.take_arrivals(link, shared);
+                    if ending {
+                        // What was there is read, and its end is not told again.
+                        link.ring();
+                    }
+                    return taken.err().map(Err);
+                }
+                Ok(Read::Some) => {
+                    if let Err(fault) = self.take_arrivals(link, shared) {
+                        return Some(Err(fault));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Some(Err(error.to_string())),
+            }
+        }
+        link.ring();
+        None
     }
 
     /// Passes on what came.
-    fn take_arrivals(&mut self) -> Result<(), String> {
+    fn take_arrivals(&mut self, link: &QuorumLink, shared: &Shared) -> Result<(), String> {
         let fault = loop {
             match self.reader.next_arrival() {
                 Ok(None) => break None,
                 Ok(Some(Arrival::Packet(packet))) => {
-                    self.greeted(&packet);
+                    link.greet(&packet, shared);
                     self.loading |= matches!(packet, QuorumPacket::Snap { .. });
-                    self.note(LinkEvent::Packet(packet));
+                    self.note(link, LinkEvent::Packet(packet));
                 }
                 Ok(Some(Arrival::Snapshot { tree, .. })) => {
                     self.loading = false;
-                    self.note(LinkEvent::Snapshot(tree));
+                    self.note(link, LinkEvent::Snapshot(tree));
                 }
                 Err(fault) => break Some(fault),
             }
         };
         if self.loading && self.told.elapsed() >= self.told_every {
-            self.moved();
-        }
-        if !self.inputs.is_empty() {
-            self.shared.hear(&mut self.inputs);
+            self.moved(link);
         }
         let Some(fault) = fault else { return Ok(()) };
-        let (peer, sid) = (self.link.peer.as_str(), self.link.sid());
-        self.shared.peers().complain(About::Garbage(Port::Quorum), sid, |more| {
+        let (peer, sid) = (link.peer.as_str(), link.sid());
+        shared.peers().complain(About::Garbage(Port::Quorum), sid, |more| {
             let sid = sid.map(tracing::field::display);
             warn!(peer, sid, %fault, since_last_time = more, "not what servers speak on the quorum port: hung up");
         });
         Err(fault.to_string())
     }
 
-    /// Sends the next piece of a snapshot. The next one follows when the task comes by again, after others had their turn.
-    fn stream(&mut self) {
-        let streamed = self.link.outgoing.stream(CHUNK);
+    /// Sends the next piece of a snapshot. The next one follows when somebody comes by again, after others had their turn.
+    fn stream(&mut self, link: &QuorumLink) {
+        let streamed = link.outgoing.stream(CHUNK);
         if streamed == Streamed::Nothing {
             return;
         }
-        self.link.flush();
+        link.flush();
         if streamed == Streamed::All || self.told.elapsed() >= self.told_every {
-            self.moved();
-            self.shared.hear(&mut self.inputs);
+            self.moved(link);
         }
     }
 
-    fn moved(&mut self) {
+    fn moved(&mut self, link: &QuorumLink) {
         self.told = Instant::now();
-        self.note(LinkEvent::SnapshotMoved);
+        self.note(link, LinkEvent::SnapshotMoved);
     }
 
-    fn note(&mut self, event: LinkEvent) {
-        self.inputs.push(Input::Link { link: self.link.id, event });
-    }
-
-    fn tell(&mut self, event: LinkEvent) {
-        self.note(event);
-        self.shared.hear(&mut self.inputs);
+    fn note(&mut self, link: &QuorumLink, event: LinkEvent) {
+        self.inputs.push(Input::Link { link: link.id, event });
     }
 }
