@@ -209,6 +209,14 @@ pub struct Sections {
     pub last_zxid: Option<Zxid>,
 }
 
+impl Sections {
+    /// A section's zxid if it is before the one in the file's name, where no server puts it. A digest of no txn says nothing.
+    fn before(&self, named: Zxid) -> Option<Zxid> {
+        let digest = self.digest.map(|digest| digest.zxid).filter(|zxid| *zxid != Zxid::ZERO);
+        digest.into_iter().chain(self.last_zxid).find(|zxid| *zxid < named)
+    }
+}
+
 /// Parses a whole snapshot file, uncompressed.
 #[derive(Debug)]
 pub struct SnapshotParser<S = TreeLoader> {
@@ -235,6 +243,12 @@ impl SnapshotParser {
     pub fn finish(self, zxid: Zxid) -> Result<(Tree, Option<SnapshotDigest>), Misread> {
         let at = self.at();
         let (loader, sections) = self.end()?;
+        if let Some(says) = sections.before(zxid) {
+            return Err((
+                at,
+                format!("it is of {says}, not of {zxid} as its name says: is it another file?"),
+            ));
+        }
         let tree = loader.finish(zxid).map_err(|what| (at, what))?;
         Ok((tree, sections.digest))
     }
