@@ -1,5 +1,5 @@
 //! Plants the bugs of the museum one at a time, and looks for each as for any other: by walking through elections, by random
-//! drafts, the same for all, and at last by the scenarios of ensembles.
+//! drafts, the same for all, by the scenarios of ensembles when half of the time is over, and by more drafts.
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -63,21 +63,22 @@ pub fn look_for(exhibit: Exhibit, budget: Duration) -> Row {
     let began = Instant::now();
     let mut caught = if is_in_elections(exhibit) { walk(Some(exhibit)).1 } else { None };
     let mut drafts = 0;
-    if caught.is_none() {
-        let found = search(Some(exhibit), Bound::Until(began + budget));
-        drafts = found.drafts;
-        caught = found.first.map(|(seed, failure)| Caught { by: Searcher::Drafts { seed }, failure });
-    }
-    if caught.is_none() {
-        caught = play(Some(exhibit));
-    }
+    let mut search_until = |end| {
+        let found = search(Some(exhibit), drafts, Bound::Until(end));
+        drafts = found.next;
+        found.first.map(|(seed, failure)| Caught { by: Searcher::Drafts { seed }, failure })
+    };
+    // What only scenarios come by is still found within the budget.
+    caught = caught.or_else(|| search_until(began + budget / 2));
+    caught = caught.or_else(|| play(Some(exhibit)));
+    caught = caught.or_else(|| search_until(began + budget));
     Row { exhibit, caught, drafts, took: began.elapsed() }
 }
 
 /// What was found where nothing was planted: it should be nothing.
 pub fn control(drafts: u64) -> Vec<(String, Failure)> {
     let walked = walk(None).1.map(|caught| ("a walk".to_owned(), caught.failure));
-    let found = search(None, Bound::Drafts(drafts)).first;
+    let found = search(None, 0, Bound::Drafts(drafts)).first;
     let played = play(None).map(|caught| (format!("{:?}", caught.by), caught.failure));
     walked
         .into_iter()
@@ -169,25 +170,25 @@ enum Bound {
 }
 
 struct Search {
-    drafts: u64,
+    /// The first seed that was not run.
+    next: u64,
     first: Option<(u64, Failure)>,
 }
 
-/// Runs the drafts of seeds 0, 1, … on all cores until one fails.
-fn search(exhibit: Option<Exhibit>, bound: Bound) -> Search {
-    let (next, done) = (AtomicU64::new(0), AtomicBool::new(false));
+/// Runs the drafts of seeds `from`, `from` + 1, … on all cores until one fails.
+fn search(exhibit: Option<Exhibit>, from: u64, bound: Bound) -> Search {
+    let (next, done) = (AtomicU64::new(from), AtomicBool::new(false));
     let first: Mutex<Option<(u64, Failure)>> = Mutex::new(None);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
+                    if matches!(bound, Bound::Until(end) if Instant::now() >= end) {
+                        return;
+                    }
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let over = match bound {
-                        Bound::Until(end) => Instant::now() >= end,
-                        Bound::Drafts(n) => seed >= n,
-                    };
-                    if over {
+                    if matches!(bound, Bound::Drafts(n) if seed >= n) {
                         return;
                     }
                     let mut draft = Draft::draw(seed);
@@ -204,5 +205,5 @@ fn search(exhibit: Option<Exhibit>, bound: Bound) -> Search {
         }
     });
     let first = first.into_inner().expect("nobody panicked with it");
-    Search { drafts: next.into_inner(), first }
+    Search { next: next.into_inner(), first }
 }
