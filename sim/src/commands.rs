@@ -13,7 +13,7 @@ use zk_sim::report;
 use zk_sim::run::{Options, Run, run as run_one};
 use zk_sim::scenario::Scenario;
 use zk_sim::sweep;
-use zk_sim::trace::CHECKPOINT;
+use zk_sim::trace::{CHECKPOINT, MARKS};
 
 /// How scenario files are run.
 pub(crate) struct RunOptions {
@@ -69,6 +69,12 @@ fn gather(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
+/// An error that knows its place, or does not, in this file.
+fn within(file: &Path, error: &str) -> String {
+    let colon = if error.starts_with(':') { "" } else { ": " };
+    format!("{}{colon}{error}", file.display())
+}
+
 fn each_scenario(paths: &[PathBuf], mut f: impl FnMut(&Path, &Scenario) -> Result<u8, String>) -> u8 {
     let files = match gather(paths) {
         Ok(files) => files,
@@ -77,7 +83,7 @@ fn each_scenario(paths: &[PathBuf], mut f: impl FnMut(&Path, &Scenario) -> Resul
     let mut worst = 0;
     for file in files {
         let outcome = Scenario::load(&file)
-            .and_then(|scenario| f(&file, &scenario).map_err(|error| format!("{}: {error}", file.display())));
+            .and_then(|scenario| f(&file, &scenario).map_err(|error| within(&file, &error)));
         let code = outcome.unwrap_or_else(|error| complain(&error));
         if worst == 0 {
             worst = code;
@@ -156,7 +162,7 @@ pub(crate) fn sweep(files: &[PathBuf], seeds: Option<u64>) -> u8 {
     each_scenario(files, |file, scenario| {
         let seeds = match (seeds, &scenario.seeds) {
             (Some(n), _) => (1..=n).collect(),
-            (None, Some(text)) => parse_seeds(text)?,
+            (None, Some(seeds)) => seeds.clone().collect(),
             (None, None) => (1..=100).collect::<Vec<u64>>(),
         };
         let bar = progress(seeds.len() as u64, &scenario.title);
@@ -168,7 +174,8 @@ pub(crate) fn sweep(files: &[PathBuf], seeds: Option<u64>) -> u8 {
             .expect
             .sometimes
             .iter()
-            .filter(|mark| !totals.marks.contains_key(mark.as_str()))
+            .map(String::as_str)
+            .filter(|mark| !totals.marks.contains_key(mark))
             .collect();
         if !unseen.is_empty() {
             eprintln!("{}: never seen over {} seeds: {unseen:?}", file.display(), totals.runs);
@@ -179,14 +186,6 @@ pub(crate) fn sweep(files: &[PathBuf], seeds: Option<u64>) -> u8 {
         }
         Ok(totals.failures.values().next().map_or(0, |verdict| verdict.exit_code()))
     })
-}
-
-fn parse_seeds(text: &str) -> Result<Vec<u64>, String> {
-    let wrong = || format!("seeds = \"{text}\": expected \"1..200\"");
-    let (first, last) = text.split_once("..").ok_or_else(wrong)?;
-    let (first, last): (u64, u64) =
-        first.trim().parse().ok().zip(last.trim().parse().ok()).ok_or_else(wrong)?;
-    Ok((first..=last).collect())
 }
 
 pub(crate) fn crashpoints(file: &Path, seed: Option<u64>, every: u64) -> u8 {
@@ -230,6 +229,13 @@ pub(crate) fn lint(files: &[PathBuf]) -> u8 {
 pub(crate) fn list_events() -> u8 {
     for (name, meaning) in EVENTS {
         print(&format!("{name:<20} {meaning}\n"));
+    }
+    0
+}
+
+pub(crate) fn list_marks() -> u8 {
+    for (name, meaning) in MARKS {
+        print(&format!("{name:<32} {meaning}\n"));
     }
     0
 }

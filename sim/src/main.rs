@@ -73,6 +73,8 @@ enum Command {
     },
     /// Events that `on = { event = … }` may wait for.
     ListEvents,
+    /// Situations that `seen`, `sometimes` and `never` may name.
+    ListMarks,
     /// Invariants that are checked in every run.
     ListInvariants,
     /// Walk every interleaving of an election, within bounds; exit with 4 if not all of it was seen.
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Some(Command::Crashpoints { file, seed, every }) => commands::crashpoints(&file, seed, every),
         Some(Command::Lint { files }) => commands::lint(&files),
         Some(Command::ListEvents) => commands::list_events(),
+        Some(Command::ListMarks) => commands::list_marks(),
         Some(Command::ListInvariants) => commands::list_invariants(),
         Some(Command::Explore(arguments)) => explore_command::run(arguments),
         Some(Command::Bench) => commands::bench(),

@@ -1,7 +1,6 @@
 //! Faults: when they come, what they do, and how they are undone (simulation brief §5, §6).
 
 mod apply;
-mod check;
 mod describe;
 mod observe;
 mod random;
@@ -12,12 +11,11 @@ use zk_core::ids::SessionId;
 use crate::clock::Time;
 use crate::dice::{Dice, Site};
 use crate::oracle::Violation;
-use crate::scenario::units::{Ratio, Span};
+use crate::scenario::units::Ratio;
 use crate::scenario::words::Selector;
-use crate::scenario::{Fault, Lasting, Scenario};
+use crate::scenario::{Fault, Lasting, Scenario, parse_after};
 use crate::world::{Due, World};
 use apply::{Cause, Undo, apply};
-use check::check;
 use describe::describe;
 use observe::evaluate;
 pub use random::RANDOM_KINDS;
@@ -51,24 +49,15 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The faults of a scenario; refuses what this version cannot do.
-    pub fn new(scenario: &Scenario, until: Time, dice: &mut Dice) -> Result<Self, String> {
+    /// The faults of a scenario, and those that are drawn for it.
+    pub fn new(scenario: &Scenario, until: Time, dice: &mut Dice) -> Self {
         let mut all = scenario.fault.clone();
         for (i, random) in scenario.random.iter().enumerate() {
-            all.extend(draw_random(random, i as u32, until, dice)?);
-        }
-        for (i, fault) in all.iter().enumerate() {
-            check(fault).map_err(|what| format!("fault {}: {what}", i + 1))?;
+            all.extend(draw_random(random, i as u32, until, dice));
         }
         let watching = all.iter().any(|fault| fault.when.is_some() || fault.on.is_some());
         let entry = |fault| Entry { fault, begun: 0, last: None, seen: 0, held_since: None, armed: true };
-        Ok(Self {
-            entries: all.into_iter().map(entry).collect(),
-            undos: Vec::new(),
-            until,
-            rots: 0,
-            watching,
-        })
+        Self { entries: all.into_iter().map(entry).collect(), undos: Vec::new(), until, rots: 0, watching }
     }
 
     /// True if nothing goes wrong.
@@ -223,13 +212,8 @@ impl Faults {
     fn followers(&self, name: &str, ended: bool, world: &mut World) {
         for (i, entry) in self.entries.iter().enumerate() {
             let Some(after) = &entry.fault.after else { continue };
-            let (who, delay) = after.split_once('+').unwrap_or((after, "0ns"));
-            let (who, wants_end) = match who.trim().strip_suffix(".end") {
-                Some(who) => (who, true),
-                None => (who.trim(), false),
-            };
+            let Some((who, wants_end, delay)) = parse_after(after) else { continue };
             if who == name && wants_end == ended {
-                let delay = crate::scenario::units::Unit::parse(delay.trim()).unwrap_or(Span(0));
                 world.schedule(world.now.plus(delay.0), Due::Begin(i as u32));
             }
         }

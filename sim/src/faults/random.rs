@@ -33,15 +33,7 @@ pub const RANDOM_KINDS: &[&str] = &[
 ];
 
 /// A random profile, as a timeline.
-pub(super) fn draw_random(
-    random: &Random,
-    i: u32,
-    until: Time,
-    dice: &mut Dice,
-) -> Result<Vec<Fault>, String> {
-    if random.faults.is_empty() {
-        return Ok(Vec::new());
-    }
+pub(super) fn draw_random(random: &Random, i: u32, until: Time, dice: &mut Dice) -> Vec<Fault> {
     let entity = |n: u32| 1 << 23 | i << 12 | n;
     let last = random.until.as_ref().map_or(until, |last| Time(last.draw(dice, entity(0)).0).min(until));
     let mut faults = Vec::new();
@@ -75,7 +67,7 @@ pub(super) fn draw_random(
             cooldown: None,
         });
     }
-    Ok(faults)
+    faults
 }
 
 const RANDOM_MAX: u32 = 1_000;

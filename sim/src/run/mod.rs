@@ -102,7 +102,7 @@ impl Runner {
         let heal_within = scenario.expect.heal_within.as_ref();
         let heal_within = heal_within.map_or(Span(30_000_000_000), |w| w.draw(&mut world.dice, 1 << 18));
         let until = Time(duration.0);
-        let faults = Faults::new(scenario, until, &mut world.dice)?;
+        let faults = Faults::new(scenario, until, &mut world.dice);
         faults.arm(&mut world);
         Ok(Self {
             world,

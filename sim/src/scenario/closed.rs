@@ -1,5 +1,7 @@
 //! Keys that take one of a few words: any other is an error at its place, with the nearest that there is.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -23,9 +25,21 @@ closed! {
     point: "before-next-effect";
     direction: "both" | "in" | "out";
     ports: "all" | "election" | "quorum" | "client";
+    disk: "slow-fsync";
     fsync: "eio" | "lie" | "slow";
     write: "eio" | "enospc";
     read: "eio";
+}
+
+/// `1..200`.
+pub(super) fn seeds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RangeInclusive<u64>>, D::Error> {
+    let found = String::deserialize(from)?;
+    let ends =
+        found.split_once("..").and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+    match ends {
+        Some((first, last)) if first <= last => Ok(Some(first..=last)),
+        _ => Err(D::Error::custom(format!("\"{found}\": expected \"1..200\""))),
+    }
 }
 
 /// Of `sim list-events`.

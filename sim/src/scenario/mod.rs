@@ -5,20 +5,28 @@
 
 mod closed;
 mod expect;
+mod faults;
 mod nearest;
 mod nodes;
+mod places;
 pub mod predicate;
+mod tables;
 pub mod units;
 pub mod words;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::Deserialize;
 
+pub(crate) use faults::parse_after;
+pub(crate) use places::Places;
+
 pub use expect::{Core, Expect, InvariantSet, Last, NodeExpect, RoleWord, SyncWord};
+use places::place;
 use predicate::Predicate;
-use units::{Drawn, Ratio, Size, Span};
+use units::{Drawn, PerSecond, Ratio, Size, Span, Tail};
 use words::{LogShare, Selector};
 
 use crate::workload::Mix;
@@ -32,7 +40,8 @@ pub struct Scenario {
     /// A paragraph: what happens, and why it matters.
     pub why: String,
     /// `1..200`: what a sweep runs.
-    pub seeds: Option<String>,
+    #[serde(deserialize_with = "closed::seeds")]
+    pub seeds: Option<RangeInclusive<u64>>,
     /// What one run uses; 1 if it is not given.
     pub seed: Option<u64>,
     /// How long faults and load go on.
@@ -51,6 +60,9 @@ pub struct Scenario {
     pub random: Vec<Random>,
     /// What must come of it.
     pub expect: Expect,
+    /// Where in the file it all stands.
+    #[serde(skip)]
+    pub(crate) places: Places,
 }
 
 #[cfg(feature = "museum")]
@@ -180,6 +192,7 @@ pub struct NodeSpec {
     /// Of its monotonic clock.
     pub clock_rate: Option<Drawn<Ratio>>,
     /// `slow-fsync`.
+    #[serde(deserialize_with = "closed::disk")]
     pub disk: Option<String>,
     /// The log it starts with.
     pub start: Option<StartSpec>,
@@ -212,7 +225,7 @@ pub struct DelaySpec {
     /// And this more on average.
     pub mean: Option<Drawn<Span>>,
     /// `one/in:longest`.
-    pub tail: Option<String>,
+    pub tail: Option<Tail>,
 }
 
 /// `[net]`
@@ -254,7 +267,7 @@ pub struct Workload {
     /// What they are about.
     pub paths: Paths,
     /// Operations per second of all together, in an open loop.
-    pub rate: Option<String>,
+    pub rate: Option<PerSecond>,
     /// Time between two operations of one client.
     pub think: Option<Drawn<Span>>,
     /// One read in so many sets a watch.
@@ -538,38 +551,15 @@ impl Scenario {
 
     /// Reads the text of one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let scenario: Self = toml::from_str(text).map_err(|error| explain(text, &error))?;
-        scenario.check()?;
-        scenario.check_nodes(text)?;
+        let mut scenario: Self = toml::from_str(text).map_err(|error| explain(text, &error))?;
+        let places = Places::of(text);
+        scenario.check_nodes(&places)?;
+        scenario.check_faults(&places)?;
+        scenario.check_workloads(&places)?;
+        scenario.check_links(&places)?;
+        scenario.check_expect(&places)?;
+        scenario.places = places;
         Ok(scenario)
-    }
-
-    /// What no single key can know.
-    fn check(&self) -> Result<(), String> {
-        for (i, fault) in self.fault.iter().enumerate() {
-            let number = i + 1;
-            let triggers = [
-                fault.at.is_some(),
-                fault.after.is_some(),
-                fault.when.is_some(),
-                fault.on.is_some(),
-                fault.every.is_some(),
-            ];
-            if triggers.iter().filter(|given| **given).count() != 1 {
-                return Err(format!(": fault {number} needs exactly one of at, after, when, on, every"));
-            }
-            if let Some(after) = &fault.after {
-                let name = after.split(['+', '.']).next().unwrap_or_default().trim();
-                let known: Vec<&str> = self.fault.iter().filter_map(|other| other.name.as_deref()).collect();
-                if !known.contains(&name) {
-                    let hint = nearest::hint(name, &known);
-                    return Err(format!(
-                        ": fault {number} comes after \"{name}\", and no fault has that name{hint}"
-                    ));
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -580,14 +570,6 @@ fn explain(text: &str, error: &toml::de::Error) -> String {
     let hint =
         unknown_field(message).map(|(unknown, known)| nearest::hint(unknown, &known)).unwrap_or_default();
     format!("{}: {}{hint}", place.unwrap_or_default(), message.lines().next().unwrap_or(message))
-}
-
-/// `:line:column` of a byte of the text.
-fn place(text: &str, at: usize) -> String {
-    let before = &text[..at.min(text.len())];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    format!(":{line}:{column}")
 }
 
 /// serde's own words: unknown field `x`, expected one of `a`, `b`.
@@ -658,7 +640,7 @@ invariants  = "all"
 heal_within = "10s"
 min_commits = 500
 max_unavailable = "8s"
-sometimes   = ["leader-crashed-with-minority-log", "trunc-sync"]
+sometimes   = ["leader-lost", "trunc-sync"]
 never       = ["snap-sync"]
 final       = { node = "all", converged = true }
 "#;
@@ -683,12 +665,9 @@ final       = { node = "all", converged = true }
         let text = "[[fault]]\nwhen = \"leader.loged > 1\"\ndo = { crash = \"leader\" }";
         assert!(wrong(text).contains("did you mean \"logged\""), "{}", wrong(text));
         let text = "[[fault]]\nat = \"1s\"\nevery = \"1s\"\ndo = { crash = \"leader\" }";
-        assert_eq!(wrong(text), ": fault 1 needs exactly one of at, after, when, on, every");
+        assert_eq!(wrong(text), ":1:1: expected exactly one of at, after, when, on, every");
         let text = "[[fault]]\nname = \"kill\"\nat = \"1s\"\ndo = { crash = \"all\" }\n[[fault]]\nafter = \"kil+1s\"\ndo = { crash = \"all\" }";
-        assert_eq!(
-            wrong(text),
-            ": fault 2 comes after \"kil\", and no fault has that name; did you mean \"kill\"?"
-        );
+        assert_eq!(wrong(text), ":6:9: no fault is called \"kil\"; did you mean \"kill\"?");
         assert!(wrong("[cluster]\ntick = \"5 parsecs\"").contains("a duration such as 200ms"));
     }
 }

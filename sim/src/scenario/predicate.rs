@@ -300,6 +300,7 @@ impl<'a> Parser<'a> {
                 None => {
                     let mut known: Vec<&str> = GLOBALS.iter().map(|(name, _)| *name).collect();
                     known.extend(["leader", "node", "acks", "durable_count"]);
+                    known.extend(WORDS.iter().map(|(name, _)| *name));
                     self.at = start;
                     Err(format!("{}{}", self.fail("something observable"), nearest::hint(word, &known)))
                 }
@@ -362,6 +363,10 @@ mod tests {
         assert_eq!(
             wrong("comits > 3"),
             "at column 1: expected something observable, found \"comits > 3\"; did you mean \"commits\"?"
+        );
+        assert_eq!(
+            wrong("leader.phase == brodcast"),
+            "at column 17: expected something observable, found \"brodcast\"; did you mean \"broadcast\"?"
         );
         assert_eq!(wrong("commits > 3 5"), "at column 13: expected an operator or the end, found \"5\"");
         assert_eq!(wrong("(commits > 3"), "at column 13: expected \")\", found \"\"");

@@ -160,6 +160,41 @@ impl Unit for Ratio {
     }
 }
 
+/// The rare long delay among others: `1/1000:2s`, one in so many and the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// 0: none.
+    pub one_in: u64,
+    /// At most.
+    pub longest: Span,
+}
+
+impl<'de> Deserialize<'de> for Tail {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let parts =
+            text.split_once(':').and_then(|(ratio, span)| Some((Ratio::parse(ratio)?, Span::parse(span)?)));
+        let (ratio, longest) = parts.ok_or_else(|| {
+            de::Error::custom(format!("\"{text}\": expected \"1/1000:2s\", one in so many and the longest"))
+        })?;
+        Ok(Self { one_in: ratio.1.checked_div(ratio.0).unwrap_or(0), longest })
+    }
+}
+
+/// Operations per second: `100/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerSecond(pub u64);
+
+impl<'de> Deserialize<'de> for PerSecond {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let number = text.strip_suffix("/s").and_then(|number| number.trim().parse().ok());
+        number.filter(|number| *number > 0).map(Self).ok_or_else(|| {
+            de::Error::custom(format!("\"{text}\": expected operations per second, such as \"100/s\""))
+        })
+    }
+}
+
 /// A value, a range from which one is drawn, or a choice of which one is drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drawn<T> {

@@ -21,19 +21,23 @@ use zk_core::wire::records::Acl;
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
 
 use crate::node::Node;
-use crate::scenario::{Cluster, StartSpec};
+use crate::scenario::{Scenario, StartSpec};
 use crate::world::World;
 
 /// The longest log that a server may begin with.
 const RECORDS_MAX: u32 = 100_000;
 
 /// Writes the logs of all nodes that begin with one.
-pub(super) fn lay_down(cluster: &Cluster, world: &mut World) -> Result<(), String> {
+pub(super) fn lay_down(scenario: &Scenario, world: &mut World) -> Result<(), String> {
+    let (cluster, places) = (&scenario.cluster, &scenario.places);
+    let wrong = |id: u32, what: &str| Err(places.fail(&format!("cluster.node.{id}.start"), what));
     let starts: BTreeMap<u32, StartSpec> =
         cluster.node.iter().filter_map(|(id, spec)| Some((id.parse().ok()?, spec.start?))).collect();
     let mut common: BTreeMap<u32, u32> = BTreeMap::new();
     for (id, start) in &starts {
-        check(*id, *start)?;
+        if let Some(what) = wrong_with(*start) {
+            return wrong(*id, what);
+        }
         let zxid = Zxid(start.zxid);
         let counter = Zxid(start.branch.unwrap_or(start.zxid)).counter();
         let shortest = common.entry(zxid.epoch()).or_insert(counter);
@@ -55,31 +59,30 @@ pub(super) fn lay_down(cluster: &Cluster, world: &mut World) -> Result<(), Strin
         let epochs = Epochs { accepted: start.epoch, current: start.epoch };
         let snapshot = start.snapshot.map(Zxid);
         if snapshot.is_some_and(|at| records.iter().all(|record| record.zxid != at)) {
-            return Err(format!("cluster.node.{id}.start: snapshot: expected the zxid of a txn of its log"));
+            return wrong(id, "snapshot: expected the zxid of a txn of its log");
         }
         write(&mut world.nodes[id as usize - 1], &records, snapshot, epochs);
         let Some(ensemble) = &mut world.ensemble else {
-            return Err(format!("cluster.node.{id}.start: only members of an ensemble begin with a log"));
+            return wrong(id, "only members of an ensemble begin with a log");
         };
         ensemble.found(id, Zxid::ZERO, &records, epochs).map_err(|violation| violation.to_string())?;
     }
     Ok(())
 }
 
-fn check(id: u32, start: StartSpec) -> Result<(), String> {
+fn wrong_with(start: StartSpec) -> Option<&'static str> {
     let zxid = Zxid(start.zxid);
-    let wrong = |what: &str| Err(format!("cluster.node.{id}.start: {what}"));
     if zxid.0 <= 0 || zxid.epoch() == 0 || zxid.counter() == 0 || zxid.counter() > RECORDS_MAX {
-        return wrong("zxid: expected an epoch and a counter, such as 0x1000000a0, of at most 100,000 txns");
+        return Some("zxid: expected an epoch and a counter, such as 0x1000000a0, of at most 100,000 txns");
     }
     if zxid.epoch() > start.epoch {
-        return wrong("the log cannot be of a later epoch than currentEpoch");
+        return Some("the log cannot be of a later epoch than currentEpoch");
     }
     let branches = |branch| Zxid(branch).epoch() == zxid.epoch() && branch <= zxid.0;
     if start.branch.is_some_and(|branch| !branches(branch)) {
-        return wrong("branch: expected a zxid of the same epoch that is not beyond the last one");
+        return Some("branch: expected a zxid of the same epoch that is not beyond the last one");
     }
-    Ok(())
+    None
 }
 
 /// The `nth` txn of a history: a znode under the root, which changes its cversion.

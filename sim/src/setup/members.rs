@@ -29,18 +29,9 @@ pub(super) struct Members {
 
 impl Members {
     /// None: a server alone.
-    pub(super) fn of(cluster: &Cluster, voters: u32, observers: u32) -> Result<Option<Self>, String> {
-        if voters == 0 || voters + observers > MEMBERS_MAX {
-            return Err(format!(
-                "voters = {voters} and observers = {observers}: expected a voter, and {MEMBERS_MAX} members at most"
-            ));
-        }
+    pub(super) fn of(scenario: &Scenario, voters: u32, observers: u32) -> Result<Option<Self>, String> {
+        let cluster = &scenario.cluster;
         let count = voters + observers;
-        if let Some(unknown) =
-            cluster.node.keys().find(|key| !key.parse().is_ok_and(|id| (1..=count).contains(&id)))
-        {
-            return Err(format!("cluster.node.{unknown}: expected one of the {count} nodes by its number"));
-        }
         if count == 1 {
             return Ok(None);
         }
@@ -59,7 +50,8 @@ impl Members {
             }
         }
         text.push_str("version=0");
-        let config = QuorumConfig::parse(&text).map_err(|error| format!("[cluster]: {error}"))?;
+        let config = QuorumConfig::parse(&text)
+            .map_err(|error| scenario.places.fail("cluster.groups", &error.to_string()))?;
         Ok(Some(Self { membership: Arc::new(Membership::settled(Arc::new(config))), count }))
     }
 
@@ -163,6 +155,3 @@ impl Members {
         }
     }
 }
-
-/// What fits into the high byte of a session id.
-const MEMBERS_MAX: u32 = 255;
