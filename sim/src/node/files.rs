@@ -202,6 +202,13 @@ impl Node {
         let recovered = recovery::recover(&mut fork, &self.settings.disk)
             .map_err(|fault| wrong(format!("refused: {fault}")))?;
         cx.commits.compare_committed(&recovered.tree).map_err(|v| wrong(v.what))?;
+        // What is logged and not committed yet says nothing: then the state as of what the tree has is looked at, if there is one.
+        let live = self.server().tree.last_zxid();
+        if recovered.last_zxid > live
+            && let Ok(there) = recovery::recover_to(&mut fork, &self.settings.disk, live)
+        {
+            cx.commits.compare_committed(&there.tree).map_err(|v| wrong(v.what))?;
+        }
         Ok(())
     }
 
