@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Seconds that one test may take. The slowest takes 15 on a quiet machine.
 const PATIENCE: &str = "180";
+/// Seconds that all may take. Java's need 900, one after the other.
+const PATIENCE_FOR_ALL: &str = "1800";
 
 /// What became of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +112,8 @@ impl Suite {
     pub fn run(&self, on: &Servers, tests: &Tests<'_>, workers: usize, log: &Path) -> Result<Outcomes> {
         let dir = tempfile::tempdir()?;
         let outcomes = dir.path().join("outcomes");
-        let mut pytest = Command::new(&self.python);
+        let mut pytest = Command::new("timeout");
+        pytest.args(["--kill-after=10", PATIENCE_FOR_ALL]).arg(&self.python);
         pytest.args(["-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "each_worker", "-W", "ignore"]);
         pytest.args(["--timeout", PATIENCE, "--tb", "short", "--durations", "10"]);
         if workers > 1 {
