@@ -86,6 +86,8 @@ pub struct Client {
     operations: u64,
     /// Requests that were never answered.
     pub lost: u64,
+    /// How often a server let it in.
+    pub welcomes: u64,
     /// Sessions that were lost to expiry.
     pub expired: u64,
     /// No new operations; it pings on, and waits for what is under way.
@@ -130,6 +132,7 @@ impl Client {
             next_op: start,
             operations: 0,
             lost: 0,
+            welcomes: 0,
             expired: 0,
             quiet: false,
             silent_until: Time(0),
@@ -153,9 +156,9 @@ impl Client {
         matches!(self.phase, Phase::Connected)
     }
 
-    /// True while its server has no leader, as far as it knows.
+    /// True if the server that it was connected to last had no leader, as far as it knows.
     pub const fn only_reads(&self) -> bool {
-        self.leaves_at.is_some() && self.is_connected()
+        self.leaves_at.is_some()
     }
 
     /// Requests under way.
@@ -261,6 +264,7 @@ impl Client {
         let timeout_ms = response.timeout_ms;
         self.session = Some(Session { id: response.session, password: response.password, timeout_ms });
         self.phase = Phase::Connected;
+        self.welcomes += 1;
         let read_only = response.read_only == Some(true);
         self.leaves_at = read_only.then(|| now.plus(ms(READ_ONLY_MS)));
         let (session, identities) = (response.session, self.identities());

@@ -33,7 +33,8 @@ pub(super) struct Link {
     acked: Zxid,
     /// A learner was told on it to serve.
     is_live: bool,
-    /// Since when nobody is at its other end, as far as was looked.
+    /// Since when nobody is at its other end and nothing has arrived, as far as was looked: who hangs up leaves behind what is on
+    /// its way, and a slow path may take long for that.
     alone_since: Option<Mono>,
 }
 
@@ -95,6 +96,7 @@ impl Node {
             Arrival::Opened => self.opened(name, cx)?,
             Arrival::Bytes(bytes) => {
                 if let Some(link) = self.server().links.get_mut(&name) {
+                    link.alone_since = None;
                     match &mut link.reader {
                         Reader::Election(reader) => reader.push(&bytes),
                         Reader::Quorum(reader) => reader.push(&bytes),

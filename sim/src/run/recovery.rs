@@ -40,6 +40,7 @@ impl Runner {
         setup::add_probe(&mut self.world);
         let bound = self.world.now.plus(self.heal_within.0);
         let commits = self.world.commits.len();
+        let welcomes: Vec<u64> = self.world.seats.iter().map(|seat| seat.client.welcomes).collect();
         let of_core = |world: &World, holds: &dyn Fn(&Node) -> bool| {
             core.iter().all(|id| holds(&world.nodes[*id as usize - 1]))
         };
@@ -50,13 +51,16 @@ impl Runner {
             let stands = faults::leader(world).is_some_and(|id| world.nodes[id as usize - 1].rules());
             of_core(world, &serves_or_rules) || stands && world.nodes.iter().any(takes_part)
         };
+        // All at one time are not: a client may end its session as often as it likes, and ask next where somebody outside keeps
+        // it waiting for as long as it has patience.
+        let has_been_let_in = |world: &World| {
+            world.seats.iter().zip(&welcomes).all(|(seat, before)| {
+                let client = &seat.client;
+                client.is_connected() || client.welcomes > *before || client.is_silent(world.now)
+            })
+        };
         let well = |world: &World| {
-            serve(world)
-                && world
-                    .seats
-                    .iter()
-                    .all(|seat| seat.client.is_connected() || seat.client.is_silent(world.now))
-                && world.commits.len() > commits + PROBE_COMMITS
+            serve(world) && has_been_let_in(world) && world.commits.len() > commits + PROBE_COMMITS
         };
         if !self.go(bound, well)? {
             return Err(self.not_well(&core, commits));

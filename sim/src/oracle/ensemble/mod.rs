@@ -79,7 +79,9 @@ pub struct Ensemble {
     leaders: BTreeMap<u32, Led>,
     /// The newest epoch of them.
     led: u32,
-    /// What a quorum held when the world began.
+    /// The newest epoch that was led before the world began.
+    led_before: u32,
+    /// The longest history that a quorum held when the world began.
     founded: Zxid,
     /// Something was destroyed on purpose.
     wrecked: bool,
@@ -110,6 +112,7 @@ impl Ensemble {
             proposals: BTreeSet::new(),
             leaders: BTreeMap::new(),
             led: 0,
+            led_before: 0,
             founded: Zxid::ZERO,
             wrecked: false,
             doubt: false,
@@ -134,11 +137,14 @@ impl Ensemble {
         }
         self.machine(node).start(last, epochs);
         // Somebody led what was established, and what a quorum has was committed: if too few are left who know of that, its
-        // zxids may be given out again.
+        // epochs may be led and its zxids given out again.
         self.led = self.led.max(epochs.current);
-        if last > self.founded && self.have_quorum(|machine| self.ancestry.contains(machine.durable, last)) {
-            self.founded = last;
+        self.led_before = self.led;
+        let mut at = last;
+        while at > self.founded && !self.have_quorum(|machine| self.ancestry.contains(machine.durable, at)) {
+            at = self.ancestry.parent(at).unwrap_or(Zxid::ZERO);
         }
+        self.founded = self.founded.max(at);
         Ok(())
     }
 

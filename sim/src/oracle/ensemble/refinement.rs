@@ -298,6 +298,9 @@ impl Ensemble {
             let what = format!("leads epoch {epoch}, which node {} led from {} on", other.node, other.base);
             return Err(Violation { invariant: Invariant::I01, what });
         }
+        ensure(epoch > self.led_before, Invariant::I01, || {
+            format!("leads epoch {epoch}; epochs through {} were led before it began", self.led_before)
+        })?;
         let own = (machine.epochs.current, last);
         let follows = |other: Sid| other == sid || part.epoch_acks.get(&other).is_some_and(|had| *had <= own);
         rule(self.quorums.contains_quorum(follows), "lead", || {
