@@ -12,7 +12,7 @@
 //! | `start [zxid=HEX] [epoch=N]` | begins an election |
 //! | `hear 2 VOTE [of=1,2,3] [config=HEX]` | a notification from 2, whose config has these voters and this version |
 //! | `+MS [undelivered]` | time passes; the timer fires if it is due; nothing could be delivered |
-//! | `established N`, `settle 3 zxid=HEX STATE`, `pause`, `unreached 3` | what a replica says |
+//! | `established N`, `settle 3 zxid=HEX STATE`, `pause`, `failed 3` | what a replica says |
 //! | `members 1,2,4` | other configs, settled |
 //! | `status` | what it would answer |
 //!

@@ -1,7 +1,8 @@
 //! One election from the inside: proposals, rounds, and when a quorum is enough (Java: `lookForLeader`).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::{Ordering, Reverse};
 
 use super::{Delivery, Effect, ElectionSettings, Heard, Notification, Room, Tally, Unhashed, Vote, after};
 use crate::ids::{PeerState, Sid, Zxid};
@@ -16,7 +17,7 @@ pub(super) struct Looking {
     in_round: Tally,
     /// What FOLLOWING and LEADING servers say, of whatever round (Java: `outofelection`).
     established: Tally,
-    avoided: Avoided,
+    failures: Failures,
     /// The next wait in silence, ms.
     interval_ms: u64,
     wait: Wait,
@@ -32,15 +33,16 @@ enum Wait {
     Finalize,
 }
 
-/// Candidates that are not voted for although their votes are the best, and for how long.
+/// How often each candidate was elected in vain, since this server last saw an epoch established: who failed less often is
+/// preferred to who has the better vote, for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Avoided {
+struct Failures {
     /// At the begin of every round.
-    unreached: BTreeSet<Sid>,
-    leaders: BTreeSet<Sid>,
+    remembered: BTreeMap<Sid, u32>,
+    counts: BTreeMap<Sid, u32>,
     /// Waits in silence of this round, as far as they matter.
     silences: u32,
-    /// After so many nobody is avoided any more.
+    /// After so many nothing is held against anybody any more.
     patience: u32,
 }
 
@@ -51,20 +53,27 @@ enum Patience {
     TakesAnyone,
 }
 
-impl Avoided {
-    fn new(unreached: &BTreeMap<Sid, u32>) -> Self {
-        let times = unreached.values().copied().max().unwrap_or(0);
-        let unreached: BTreeSet<_> = unreached.keys().copied().collect();
-        let patience = TAKE_ANYONE_AFTER + 2 * times;
-        Self { leaders: unreached.clone(), unreached, silences: 0, patience }
+impl Failures {
+    fn new(remembered: &BTreeMap<Sid, u32>) -> Self {
+        let patience = TAKE_ANYONE_AFTER + if remembered.is_empty() { 0 } else { LONGER_IF_OTHERS_DO };
+        Self { counts: remembered.clone(), remembered: remembered.clone(), silences: 0, patience }
     }
 
     fn begin_round(&mut self) {
-        self.leaders.clone_from(&self.unreached);
+        self.counts.clone_from(&self.remembered);
         self.silences = 0;
     }
 
-    /// `others_will_do`: those that are heard could elect without the avoided.
+    fn of(&self, sid: Sid) -> u32 {
+        self.counts.get(&sid).copied().unwrap_or(0)
+    }
+
+    /// It is not to be voted for again in this round, as long as anybody else is.
+    fn give_up(&mut self, sid: Sid) {
+        self.counts.insert(sid, u32::MAX);
+    }
+
+    /// `others_will_do`: those that are heard could elect without whom they failed to reach more often than others.
     fn on_silence(&mut self, others_will_do: bool) -> Patience {
         if self.silences >= self.patience {
             return Patience::Lasts;
@@ -74,7 +83,7 @@ impl Avoided {
             GIVE_WAY_AFTER => Patience::GivesWay,
             n if n == self.patience || n >= TAKE_ANYONE_AFTER && !others_will_do => {
                 self.silences = self.patience;
-                self.leaders.clear();
+                self.counts.clear();
                 Patience::TakesAnyone
             }
             _ => Patience::Lasts,
@@ -93,18 +102,19 @@ const NEVER_INITIALISED: Zxid = Zxid(-1);
 
 /// Waits in silence after which a server that goes on voting for somebody else than the others may give way.
 const GIVE_WAY_AFTER: u32 = 2;
-/// After which it votes for whoever is best, if those that it could reach do not suffice. If they do, it waits for them for a
-/// while, which is the longer the more often it failed: they may be trying to reach the same leader still.
+/// After which it votes for whoever is best, if those that it could reach do not suffice.
 const TAKE_ANYONE_AFTER: u32 = 3;
+/// If they do, it waits for them for so many more: they may be trying to reach the same leader still.
+const LONGER_IF_OTHERS_DO: u32 = 2;
 
 impl Looking {
-    pub(super) fn new(own: Vote, settings: ElectionSettings, unreached: &BTreeMap<Sid, u32>) -> Self {
+    pub(super) fn new(own: Vote, settings: ElectionSettings, failed: &BTreeMap<Sid, u32>) -> Self {
         Self {
             own,
             proposal: own,
             in_round: Tally::default(),
             established: Tally::default(),
-            avoided: Avoided::new(unreached),
+            failures: Failures::new(failed),
             interval_ms: settings.notification_min_ms,
             wait: Wait::Votes,
             deadline: Unhashed::default(),
@@ -134,7 +144,7 @@ impl Looking {
             out.push(Effect::Send { to: from, notification });
         }
         if self.wait == Wait::Finalize {
-            if !self.is_better(&n.vote, &self.proposal, room) {
+            if !self.is_better(&n.vote, &self.proposal, room) && !self.takes_back(from, n, room) {
                 // Not better, whatever else it says: it prolongs the silence to wait for, and is lost.
                 self.deadline = after(now, room.settings.finalize_ms);
                 return None;
@@ -155,6 +165,13 @@ impl Looking {
         }
     }
 
+    /// Whether `from` supported the proposal in this round, and votes for somebody else now whom this server does not prefer.
+    /// (Among Java's servers nobody does.)
+    fn takes_back(&self, from: Sid, n: &Notification, room: &Room<'_>) -> bool {
+        let other = n.state == PeerState::Looking && n.round == room.round && n.vote != self.proposal;
+        other && self.in_round.looking(from, n.round) == Some(self.proposal)
+    }
+
     fn hear_looking(
         &mut self,
         now: Mono,
@@ -169,7 +186,7 @@ impl Looking {
         if n.round > room.round {
             room.round = n.round;
             self.in_round.clear();
-            self.avoided.begin_round();
+            self.failures.begin_round();
             // Against the own candidate, not the proposal: that was of the round left behind.
             self.proposal = if self.is_better(&n.vote, &self.own, room) { n.vote } else { self.own };
             self.tell_everybody(room, out);
@@ -179,7 +196,7 @@ impl Looking {
         }
         if self.in_round.looking(from, n.round).is_none() {
             // Whoever comes late may know better: it has failed to reach the same leader, perhaps.
-            self.avoided.silences = 0;
+            self.failures.silences = 0;
             self.interval_ms = room.settings.notification_min_ms;
             self.deadline = after(now, self.interval_ms);
         }
@@ -249,14 +266,16 @@ impl Looking {
     /// Votes differ, and go on differing. First this server gives way, if it is all that a worse candidate lacks; if that
     /// comes to nothing, it votes for whoever is best, reached or not.
     fn reconsider(&mut self, room: &Room<'_>) {
+        let quorums = room.membership.quorums();
         let heard = |sid| sid == room.me || self.in_round.hears(sid);
-        let could = |sid| heard(sid) && !self.avoided.leaders.contains(&sid);
-        let others_will_do = room.membership.quorums().contains_quorum(could);
-        match self.avoided.on_silence(others_will_do) {
+        let least = quorums.voters().filter(|sid| heard(*sid)).map(|sid| self.failures.of(sid)).min();
+        let could = |sid| sid == room.me || heard(sid) && Some(self.failures.of(sid)) == least;
+        let others_will_do = quorums.contains_quorum(could);
+        match self.failures.on_silence(others_will_do) {
             Patience::Lasts => {}
             Patience::GivesWay => {
                 let Some(vote) = self.lacks_only_me(room) else { return };
-                self.avoided.leaders.insert(self.proposal.leader);
+                self.failures.give_up(self.proposal.leader);
                 self.proposal = vote;
             }
             Patience::TakesAnyone => {
@@ -269,7 +288,7 @@ impl Looking {
     }
 
     /// The best candidate, worse than the proposal, that is no worse than what this server has, and that may win with its vote
-    /// and not without: by the votes for it, and of those that would rather vote for it once they hear of it.
+    /// and not without, or is this server: by the votes for it, and of those that would rather vote for it once they hear of it.
     fn lacks_only_me(&self, room: &Room<'_>) -> Option<Vote> {
         let quorums = room.membership.quorums();
         if !quorums.is_voter(room.me) {
@@ -279,16 +298,27 @@ impl Looking {
             let vote = |sid| self.in_round.looking(sid, room.round).filter(|_| sid != room.me);
             let votes = |sid| vote(sid).is_some_and(|vote| vote == *candidate);
             let would = |sid| sid == room.me || vote(sid).is_some_and(|vote| vote <= *candidate);
-            !quorums.contains_quorum(votes) && quorums.contains_quorum(would)
+            // Whom others elect alone they do not need this server for; but itself it is waited for.
+            let is_needed = candidate.leader == room.me || !quorums.contains_quorum(votes);
+            is_needed && quorums.contains_quorum(would)
         };
-        let has = |vote: &Vote| (vote.peer_epoch, vote.zxid);
         let votes = self.in_round.votes().map(|(_, heard)| heard.vote).chain([self.own]);
-        let others = votes.filter(|vote| has(vote) >= has(&self.own) && *vote < self.proposal);
-        others.filter(|vote| quorums.in_force().may_lead(vote.leader) && lacks_only_me(vote)).max()
+        let others = votes.filter(|vote| self.has_enough(vote) && *vote < self.proposal);
+        let others = others.filter(|vote| quorums.in_force().may_lead(vote.leader) && lacks_only_me(vote));
+        others.max_by_key(|vote| (Reverse(self.failures.of(vote.leader)), *vote))
+    }
+
+    /// Nobody votes for a server that has less than itself.
+    fn has_enough(&self, vote: &Vote) -> bool {
+        (vote.peer_epoch, vote.zxid) >= (self.own.peer_epoch, self.own.zxid)
     }
 
     fn is_better(&self, new: &Vote, old: &Vote, room: &Room<'_>) -> bool {
-        !self.avoided.leaders.contains(&new.leader) && room.is_better(new, old)
+        match self.failures.of(new.leader).cmp(&self.failures.of(old.leader)) {
+            Ordering::Less => room.may_lead(new.leader) && self.has_enough(new),
+            Ordering::Equal => room.is_better(new, old),
+            Ordering::Greater => false,
+        }
     }
 
     /// Sends the proposal to every voter. This server's own vote takes the same way, and is counted where it counts.

@@ -128,8 +128,8 @@ pub struct Election {
     /// What is told to others while not looking; `None` before the first election.
     current: Option<(Vote, i64)>,
     strangers: Strangers,
-    /// Leaders that were elected and not reached since the last epoch that this server saw established, and how often.
-    unreached: BTreeMap<Sid, u32>,
+    /// Leaders that were elected in vain since the last epoch that this server saw established, and how often.
+    failed: BTreeMap<Sid, u32>,
     phase: Phase,
 }
 
@@ -153,7 +153,7 @@ impl Election {
             round: 0,
             current: None,
             strangers: Strangers::default(),
-            unreached: BTreeMap::new(),
+            failed: BTreeMap::new(),
             phase,
         }
     }
@@ -168,7 +168,7 @@ impl Election {
         self.current.get_or_insert((Vote { leader: self.me, zxid: candidate.zxid, peer_epoch }, -1));
         // Another server's word may have driven it to the end of its range.
         self.round = self.round.saturating_add(1);
-        self.phase = Phase::Looking(Looking::new(self.own_vote(candidate), self.settings, &self.unreached));
+        self.phase = Phase::Looking(Looking::new(self.own_vote(candidate), self.settings, &self.failed));
         let counted = self.with_looking(|looking, room| looking.begin(now, room, out));
         self.conclude(counted, out);
         for (from, notification) in kept {
@@ -230,19 +230,19 @@ impl Election {
     /// vote names it. The zxid and the round stay those of the election; rejoining servers could collect no quorum of
     /// equal votes otherwise.
     pub fn establish_epoch(&mut self, epoch: u32) {
-        self.unreached.clear();
+        self.failed.clear();
         if let Some((vote, _)) = &mut self.current {
             vote.peer_epoch = i64::from(epoch);
         }
     }
 
-    /// The leader that was elected could not be reached, or said nothing. Its votes come by way of others, then, or by links
-    /// that carry nothing else; who went by votes alone would elect it for ever. So it is not voted for in the next
-    /// elections, unless nobody else will do, until an epoch is established. (Java has no such memory: a server that only
-    /// some can reach keeps all others from electing.)
-    pub fn leader_unreached(&mut self, leader: Sid) {
-        let times = self.unreached.entry(leader).or_default();
-        *times = times.saturating_add(1).min(UNREACHED_MAX);
+    /// The leader that was elected, perhaps this server itself, established no epoch: it could not be reached, or said nothing,
+    /// or found no quorum. Its votes come by way of others, or by links that carry nothing else; who went by votes alone would
+    /// elect it for ever. So in the next elections those are preferred that failed less often, until an epoch is established.
+    /// (Java has no such memory: a server that only some can reach keeps all others from electing.)
+    pub fn leader_failed(&mut self, leader: Sid) {
+        let times = self.failed.entry(leader).or_default();
+        *times = times.saturating_add(1);
     }
 
     /// Goes into a role without an election, by the word of a reconfig (quorum protocol B8).
@@ -399,12 +399,13 @@ impl Room<'_> {
     /// Whether `new` should replace `old`. A server that weighs nothing is never better.
     fn is_better(&self, new: &Vote, old: &Vote) -> bool {
         let better = new > old || planted!(self.settings.museum, P01) && new.zxid > old.zxid;
-        self.membership.quorums().in_force().may_lead(new.leader) && better
+        self.may_lead(new.leader) && better
+    }
+
+    fn may_lead(&self, sid: Sid) -> bool {
+        self.membership.quorums().in_force().may_lead(sid)
     }
 }
-
-/// So many failures make a leader wait long enough to be voted for again.
-const UNREACHED_MAX: u32 = 6;
 
 fn after(now: Mono, ms: u64) -> Unhashed<Mono> {
     Unhashed(now + Duration::from_millis(ms))

@@ -142,9 +142,9 @@ impl ElectionPort {
         self.election.establish_epoch(epoch);
     }
 
-    /// See [`Election::leader_unreached`].
-    pub fn leader_unreached(&mut self, leader: Sid) {
-        self.election.leader_unreached(leader);
+    /// See [`Election::leader_failed`].
+    pub fn leader_failed(&mut self, leader: Sid) {
+        self.election.leader_failed(leader);
     }
 
     /// See [`Election::settle`].

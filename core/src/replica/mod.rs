@@ -305,7 +305,13 @@ fn step_member(role: &mut Role, input: Input, turn: &mut Turn<'_>) -> Result<(),
 fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
     let mut begin_at = turn.now.mono;
     match role {
-        Role::Leading(leading) => leading.end(turn),
+        Role::Leading(leading) => {
+            leading.end(turn);
+            if matches!(why, Leave::NoQuorum(_) | Leave::LostQuorum) {
+                let me = turn.config.sid;
+                turn.member().port.leader_failed(me);
+            }
+        }
         // Such a leader stays, and would be asked again and again without a pause.
         Role::Learning(learning) if matches!(why, Leave::EpochBehind | Leave::Fault(_)) => {
             learning.end(&why, turn);
@@ -313,9 +319,15 @@ fn leave(role: &mut Role, why: Leave, turn: &mut Turn<'_>) {
         }
         Role::Learning(learning) => {
             learning.end(&why, turn);
+            // Whose link breaks while it leads has ended, most likely, and may lead again when it comes back.
             let serves = learning.standing().phase == Phase::Broadcast;
-            if !serves && matches!(why, Leave::Unreachable | Leave::LeaderSilent) {
-                turn.member().port.leader_unreached(learning.leader());
+            let in_vain = match why {
+                Leave::Unreachable | Leave::LeaderSilent => true,
+                Leave::LinkDown(_) => !serves,
+                _ => false,
+            };
+            if in_vain {
+                turn.member().port.leader_failed(learning.leader());
             }
             if learning.standing().role == RoleKind::Observing && !matches!(why, Leave::Reconfigured { .. }) {
                 let delay = u64::from(turn.ensemble().observer_delay_ms);

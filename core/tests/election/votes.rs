@@ -48,7 +48,7 @@ impl Scene {
             "established" => self.election.establish_epoch(words.0[1].parse().unwrap()),
             "settle" => self.election.settle(words.sid(1), words.zxid(), state(words.0[3])),
             "pause" => self.election.pause(),
-            "unreached" => self.election.leader_unreached(words.sid(1)),
+            "failed" => self.election.leader_failed(words.sid(1)),
             "members" => {
                 let members = Arc::new(config(words.0[1], words, words.value("version").unwrap_or("0")));
                 self.election.set_membership(Arc::new(Membership::settled(members)));

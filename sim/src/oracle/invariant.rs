@@ -50,7 +50,7 @@ invariants! {
     /// Nothing impossible is said.
     I09 = "no impossible message", "no server breaks the protocol towards another, unless garbage is injected";
     /// Votes get better.
-    I10 = "votes get better", "within a round a vote never regresses, and while a server elects its rounds only grow";
+    I10 = "votes get better", "within a round a vote never regresses but to who failed less often, or who lacks no other vote, and while a server elects its rounds only grow";
     /// Decisions rest on quorums.
     I11 = "elected by a quorum", "a server takes a leader only with a quorum of votes for it in one round or one established epoch, and only at that leader's own word or by silence";
     /// The best history leads.

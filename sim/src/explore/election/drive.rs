@@ -48,13 +48,17 @@ impl Ensemble {
         };
         let new = || ElectionPort::new(sid(node), settings, links, membership);
         let (candidate, now) = (self.candidate(node), self.tick());
-        let follows = matches!(self.state(node), Some(PeerState::Following | PeerState::Observing));
-        let unreached = self.leader_of(node).filter(|_| follows && self.server(node).synced.is_none());
+        let leads = self.state(node) == Some(PeerState::Leading);
+        let lost = self.leader_of(node).filter(|_| leads || self.server(node).synced.is_none()).map(sid);
         let this = self.server_mut(node);
         this.heard.clear();
-        this.synced = None;
-        if let (Some(port), Some(leader)) = (&mut this.port, unreached) {
-            port.leader_unreached(sid(leader));
+        let was_synced = this.synced.take().is_some();
+        if was_synced || this.port.is_none() {
+            this.lost.clear();
+        }
+        if let (Some(port), Some(leader)) = (&mut this.port, lost) {
+            port.leader_failed(leader);
+            *this.lost.entry(leader).or_default() += 1;
         }
         let mut out = vec![];
         this.port.get_or_insert_with(new).start(now, candidate, &mut out);
@@ -110,7 +114,8 @@ impl Ensemble {
     ) -> Result<(), Broken> {
         let stand = self.stand(node);
         let (this, voters) = (self.server(node), &self.shared.voters);
-        let evidence = Evidence { me: sid(node), data: this.data, voters, before, heard: &this.heard, by };
+        let Server { data, heard, lost, .. } = this;
+        let evidence = Evidence { me: sid(node), data: *data, voters, before, heard, lost, by };
         check_stand(&evidence, stand, |vote| self.claimed(vote))?;
         self.server_mut(node).heard.retain(|heard| stand.may_count(heard));
         for action in actions {
@@ -129,7 +134,8 @@ impl Ensemble {
 
     fn decided(&mut self, node: NodeId, decision: &Decision, before: Stand, by: By) -> Result<(), Broken> {
         let (this, voters) = (self.server(node), &self.shared.voters);
-        let evidence = Evidence { me: sid(node), data: this.data, voters, before, heard: &this.heard, by };
+        let Server { data, heard, lost, .. } = this;
+        let evidence = Evidence { me: sid(node), data: *data, voters, before, heard, lost, by };
         check_decision(&evidence, decision, |vote| self.claimed(vote))?;
         self.server_mut(node).heard.clear();
         Ok(())

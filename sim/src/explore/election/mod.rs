@@ -12,7 +12,7 @@ mod rules;
 mod show;
 mod wires;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
@@ -148,6 +148,8 @@ struct Server {
     data: (u32, i64),
     /// The epoch in which it is synchronised.
     synced: Option<u32>,
+    /// Leaders that its process lost since it was synchronised last, and how often: for the rules.
+    lost: BTreeMap<Sid, u32>,
     /// What was delivered in this election and may still count: for the rules.
     heard: BTreeSet<Heard>,
     /// P06.

@@ -1,7 +1,7 @@
 //! What an election must hold at every step (I10 to I13), judged by what was really sent and not by what the election
 //! under test remembers of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zk_core::election::Decision;
 use zk_core::election::vote::Vote;
@@ -25,9 +25,9 @@ impl Stand {
     }
 }
 
-/// I10: within a round a proposal only gets better, and while a server elects its rounds only grow. After a silence a server
-/// may give way to a worse candidate that is as good as itself, if a quorum with it votes for that one. `order` gives what a
-/// vote claims as (epoch, zxid).
+/// I10: within a round a proposal only gets better, and while a server elects its rounds only grow. A server may go over to a
+/// worse candidate that is as good as itself, if it lost that one less often, or after a silence, if a quorum with it votes for
+/// that one. `order` gives what a vote claims as (epoch, zxid).
 pub(super) fn check_stand(
     evidence: &Evidence<'_>,
     after: Stand,
@@ -37,10 +37,11 @@ pub(super) fn check_stand(
     let (Some(was), Some(is)) = (before.proposal, after.proposal) else { return Ok(()) };
     let voted =
         |heard: &Heard| (heard.state, heard.round, heard.vote) == (PeerState::Looking, after.round, is);
+    let lost = |vote: Vote| evidence.lost.get(&vote.leader).copied().unwrap_or(0);
     let gives_way = || {
-        by == By::Silence
-            && order(&is) >= (i64::from(epoch), zxid)
-            && evidence.is_quorum(|sid| sid == me || evidence.said(sid).any(voted))
+        let by_silence =
+            || by == By::Silence && evidence.is_quorum(|sid| sid == me || evidence.said(sid).any(voted));
+        order(&is) >= (i64::from(epoch), zxid) && (lost(is) < lost(was) || by_silence())
     };
     let regressed = after.round < before.round || (after.round == before.round && is < was && !gives_way());
     if regressed {
@@ -72,6 +73,8 @@ pub(super) struct Evidence<'a> {
     pub(super) before: Stand,
     /// Everything that was delivered to it in this election.
     pub(super) heard: &'a BTreeSet<Heard>,
+    /// Leaders that it lost since it was synchronised last, and how often.
+    pub(super) lost: &'a BTreeMap<Sid, u32>,
     pub(super) by: By,
 }
 

@@ -1,10 +1,11 @@
 //! Elections (I10 to I13), judged by the votes that really arrived and not by what a server remembers of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zk_core::election::Election;
 use zk_core::election::vote::{Notification, Vote};
 use zk_core::ids::{PeerState, Sid, Zxid};
+use zk_core::replica::Leave;
 
 use super::super::invariant::{Invariant, Violation, ensure};
 use super::Ensemble;
@@ -22,6 +23,8 @@ pub(super) struct Ballot {
     round: i64,
     /// How its last elections ended.
     decided: Vec<Vote>,
+    /// Leaders that it lost since it last saw an epoch established, and how often.
+    failed: BTreeMap<Sid, u32>,
     /// Rounds in which it voted, with what it had: the epoch it established, and the end of its log.
     had: Vec<(i64, (i64, Zxid))>,
 }
@@ -69,6 +72,25 @@ impl Ballot {
             self.decided.push(vote);
         }
         is_new
+    }
+
+    /// It leaves whom it elected, perhaps itself.
+    pub(super) fn leaves(&mut self, leader: Option<Sid>, established: bool, why: &Leave) {
+        if established {
+            self.failed.clear();
+        }
+        let in_vain = match why {
+            Leave::Unreachable | Leave::LeaderSilent | Leave::NoQuorum(_) | Leave::LostQuorum => true,
+            Leave::LinkDown(_) => !established,
+            _ => false,
+        };
+        if let Some(leader) = leader.filter(|_| in_vain) {
+            *self.failed.entry(leader).or_default() += 1;
+        }
+    }
+
+    fn failures(&self, sid: Sid) -> u32 {
+        self.failed.get(&sid).copied().unwrap_or(0)
     }
 
     /// True if one of its elections ended with this vote.
@@ -128,7 +150,7 @@ impl Ensemble {
                 let back = before.is_some_and(|(was, _)| round < was);
                 let worse = before.is_some_and(|(was, old)| round == was && vote < old);
                 return ensure(
-                    !back && (!worse || self.gives_way(node, round, vote)),
+                    !back && (!worse || self.gives_way(node, round, before, vote)),
                     Invariant::I10,
                     || format!("votes for {vote:?} in round {round} after {before:?}"),
                 );
@@ -153,16 +175,19 @@ impl Ensemble {
         Ok(())
     }
 
-    /// Whether a server may vote for a worse candidate than before: one that is as good as itself, and that a quorum with it
-    /// votes for, or would once it heard of it.
-    fn gives_way(&self, node: u32, round: i64, vote: Vote) -> bool {
+    /// Whether a server may vote for a worse candidate than before: one that is as good as itself, and that was lost less
+    /// often, or that a quorum with it votes for, or would once it heard of it.
+    fn gives_way(&self, node: u32, round: i64, before: Option<(i64, Vote)>, vote: Vote) -> bool {
         let machine = &self.machines[&node];
+        let ballot = &machine.ballot;
         let voted = |sid| {
-            let mut heard = machine.ballot.heard.iter();
+            let mut heard = ballot.heard.iter();
             heard.any(|h| h.from == sid && h.looking && h.round == round && h.vote <= vote)
         };
         let as_good = (vote.peer_epoch, vote.zxid) >= machine.has();
-        as_good && self.quorums.contains_quorum(|sid| sid == machine.sid || voted(sid))
+        let failed_less =
+            before.is_some_and(|(_, old)| ballot.failures(vote.leader) < ballot.failures(old.leader));
+        as_good && (failed_less || self.quorums.contains_quorum(|sid| sid == machine.sid || voted(sid)))
     }
 
     /// An election has ended: by a quorum of equal votes in one round and the silence behind them, or by the word of a

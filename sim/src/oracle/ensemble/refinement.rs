@@ -26,6 +26,7 @@ use zk_core::wire::quorum::QuorumPacket;
 
 use super::super::invariant::{Invariant, Violation, ensure};
 use super::Ensemble;
+use super::durability::Machine;
 use super::hearing::Hearing;
 use super::owners::Owners;
 
@@ -120,9 +121,10 @@ impl Ensemble {
                 self.upgrades(node, session);
                 Ok(())
             }
-            Event::RoleLeft { .. } => {
-                let part = &mut self.machine(node).part;
+            Event::RoleLeft { ref why } => {
+                let Machine { part, ballot, .. } = self.machine(node);
                 part.left = true;
+                ballot.leaves(part.decided, part.established, why);
                 let phase = part.phase;
                 rule(phase != Phase::Election, "leave", || "without a role".to_owned())?;
                 self.check_leave(event)
