@@ -10,7 +10,7 @@ use crate::{fresh, museum, setup, tidy};
 /// Seeds of each search, and inputs of each byte target.
 const FUZZ_SEEDS: &str = "2000";
 /// The first seed of the fuzzed ensembles.
-const FUZZ_ENSEMBLES: &str = "50010000";
+const FUZZ_ENSEMBLES: &str = "50000000";
 const CODEC_INPUTS: &str = "20000";
 
 pub(crate) fn everything() -> Result<()> {
