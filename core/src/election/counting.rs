@@ -64,6 +64,11 @@ impl Failures {
         self.silences = 0;
     }
 
+    /// There were failures, and the round's patience is over.
+    fn are_forgotten(&self) -> bool {
+        !self.remembered.is_empty() && self.silences >= self.patience
+    }
+
     fn of(&self, sid: Sid) -> u32 {
         self.counts.get(&sid).copied().unwrap_or(0)
     }
@@ -183,6 +188,7 @@ impl Looking {
         if self.own.zxid == NEVER_INITIALISED || n.vote.zxid == NEVER_INITIALISED || n.round < room.round {
             return;
         }
+        let comes_late = self.in_round.looking(from, n.round).is_none();
         if n.round > room.round {
             room.round = n.round;
             self.in_round.clear();
@@ -190,11 +196,21 @@ impl Looking {
             // Against the own candidate, not the proposal: that was of the round left behind.
             self.proposal = if self.is_better(&n.vote, &self.own, room) { n.vote } else { self.own };
             self.tell_everybody(room, out);
-        } else if self.is_better(&n.vote, &self.proposal, room) {
-            self.proposal = n.vote;
-            self.tell_everybody(room, out);
+        } else {
+            let before = self.proposal;
+            if comes_late && self.failures.are_forgotten() && room.membership.quorums().is_voter(room.me) {
+                // Without it nobody else would do; with it perhaps.
+                self.failures.begin_round();
+                self.proposal = self.best_in_round(room);
+            }
+            if self.is_better(&n.vote, &self.proposal, room) {
+                self.proposal = n.vote;
+            }
+            if self.proposal != before {
+                self.tell_everybody(room, out);
+            }
         }
-        if self.in_round.looking(from, n.round).is_none() {
+        if comes_late {
             // Whoever comes late may know better: it has failed to reach the same leader, perhaps.
             self.failures.silences = 0;
             self.interval_ms = room.settings.notification_min_ms;
@@ -279,12 +295,19 @@ impl Looking {
                 self.proposal = vote;
             }
             Patience::TakesAnyone => {
-                let heard = self.in_round.votes().filter(|(_, h)| h.state == PeerState::Looking);
-                let votes: Vec<_> = heard.map(|(_, h)| h.vote).chain([self.own]).collect();
-                let better = |best, vote| if room.is_better(&vote, &best) { vote } else { best };
-                self.proposal = votes.into_iter().fold(self.proposal, better);
+                let best = self.best_in_round(room);
+                if room.is_better(&best, &self.proposal) {
+                    self.proposal = best;
+                }
             }
         }
+    }
+
+    /// Of the votes of this round and what this server has itself, as it sees them now.
+    fn best_in_round(&self, room: &Room<'_>) -> Vote {
+        let heard = self.in_round.votes().filter(|(_, heard)| heard.state == PeerState::Looking);
+        let better = |best, vote| if self.is_better(&vote, &best, room) { vote } else { best };
+        heard.map(|(_, heard)| heard.vote).fold(self.own, better)
     }
 
     /// The best candidate, worse than the proposal, that is no worse than what this server has, and that may win with its vote
