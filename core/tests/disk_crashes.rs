@@ -3,7 +3,7 @@
 mod memory;
 
 use bytes::Bytes;
-use memory::{Memory, log, snap};
+use memory::{CONFIG, Memory, log, snap};
 use proptest::prelude::*;
 use zk_core::action::{DiskCommand, LogRecord};
 use zk_core::disk::planner::{LogPlanner, plan_truncate};
@@ -16,19 +16,9 @@ use zk_core::ids::{SessionId, Zxid};
 use zk_core::input::Token;
 use zk_core::text::Text;
 use zk_core::time::WallMs;
-use zk_core::tree::{ApplyMode, NodeTypes, Tree, TreeConfig};
+use zk_core::tree::{ApplyMode, Tree};
 use zk_core::wire::records::Acl;
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnDigest, TxnHeader};
-
-const CONFIG: DiskConfig = DiskConfig {
-    prealloc: 16 << 10,
-    force_sync: true,
-    compression: Compression::None,
-    trust_empty: false,
-    digest: true,
-    record_max: 2 << 20,
-    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
-};
 
 /// Writes like a server: one txn after the other into tree and log.
 #[derive(Clone)]

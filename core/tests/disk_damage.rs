@@ -8,24 +8,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
-use memory::{Memory, log, snap};
+use memory::{CONFIG, Memory, named};
+use zk_core::disk::FileName;
 use zk_core::disk::recovery::{Recovered, recover};
 use zk_core::disk::txnlog::{HEADER_LEN, LogReader};
-use zk_core::disk::{Compression, DiskConfig, FileName};
 use zk_core::event::Event;
 use zk_core::ids::Zxid;
-use zk_core::tree::{ApplyMode, Changes, NodeTypes, Tree, TreeConfig};
+use zk_core::tree::{ApplyMode, Changes, Tree};
 use zk_core::wire::txn::Txn;
-
-const CONFIG: DiskConfig = DiskConfig {
-    prealloc: 16 << 10,
-    force_sync: true,
-    compression: Compression::None,
-    trust_empty: false,
-    digest: true,
-    record_max: 2 << 20,
-    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
-};
 
 /// Behind its records a log is zeros: so many bytes of them are damaged bit by bit, and further on one in so many.
 const PADDING: usize = 40;
@@ -85,8 +75,7 @@ impl Left {
         let mut files = Files::new();
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            let file = if name.starts_with("log.") { log(name) } else { snap(name) };
+            let file = named(path.file_name().unwrap().to_str().unwrap());
             files.push((file, fs::read(&path).unwrap()));
         }
         files.sort();

@@ -14,26 +14,18 @@ use zk_core::disk::planner::LogPlanner;
 use zk_core::disk::purge;
 use zk_core::disk::recovery::{recover, recover_to};
 use zk_core::disk::snapshot::SnapshotWriter;
-use zk_core::disk::{Compression, DiskConfig, FileOp, Vfs};
+use zk_core::disk::{DiskConfig, FileOp, Vfs};
 use zk_core::error::DiskFault;
 use zk_core::ids::{SessionId, Zxid};
 use zk_core::input::{LogPart, Token};
 use zk_core::replica::LogShare;
 use zk_core::text::Text;
 use zk_core::time::WallMs;
-use zk_core::tree::{ApplyMode, NodeTypes, Tree, TreeConfig};
+use zk_core::tree::{ApplyMode, Tree};
 use zk_core::wire::records::Acl;
 use zk_core::wire::txn::{CreateKind, CreateTxn, Txn, TxnBody, TxnHeader};
 
-const CONFIG: DiskConfig = DiskConfig {
-    prealloc: 4 << 10,
-    force_sync: true,
-    compression: Compression::None,
-    trust_empty: false,
-    digest: true,
-    record_max: 2 << 20,
-    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
-};
+const CONFIG: DiskConfig = DiskConfig { prealloc: 4 << 10, ..memory::CONFIG };
 
 /// A server's disk, and the tree of what was logged.
 #[derive(Clone)]

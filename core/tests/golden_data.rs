@@ -9,29 +9,19 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use memory::{Memory, log, snap};
+use memory::{CONFIG, Memory, log, named, snap};
 use serde_json::Value;
 use zk_core::disk::recovery::{Recovered, recover};
 use zk_core::disk::snapshot::SnapshotWriter;
 use zk_core::disk::{Compression, DiskConfig, FileOp, Vfs, layout, recovery, txnlog};
 use zk_core::ids::{SessionId, Zxid};
-use zk_core::tree::{NodeTypes, Tree, TreeConfig};
+use zk_core::tree::Tree;
 use zk_core::wire::records::Stat;
 use zk_core::wire::txn::{Txn, TxnBody};
 
 const DIRECTORIES: [&str; 4] =
     ["data-ensemble-plain", "data-standalone-bare", "data-standalone-gzip", "data-standalone-snappy"];
 const VERSIONS: [&str; 2] = ["3.8.0", "3.9.5"];
-
-const CONFIG: DiskConfig = DiskConfig {
-    prealloc: 16 << 10,
-    force_sync: true,
-    compression: Compression::None,
-    trust_empty: false,
-    digest: true,
-    record_max: 2 << 20,
-    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
-};
 
 struct Golden {
     name: String,
@@ -41,10 +31,7 @@ struct Golden {
 
 impl Golden {
     fn memory(&self) -> Memory {
-        Memory::with(self.files.iter().map(|(name, bytes)| {
-            let file = if name.starts_with("log.") { log(name) } else { snap(name) };
-            (file, bytes.clone())
-        }))
+        Memory::with(self.files.iter().map(|(name, bytes)| (named(name), bytes.clone())))
     }
 
     fn recover(&self) -> Recovered {

@@ -5,7 +5,19 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use zk_core::disk::{Dir, FileName, FileOp, Vfs};
+use zk_core::disk::{Compression, Dir, DiskConfig, FileName, FileOp, Vfs};
+use zk_core::tree::{NodeTypes, TreeConfig};
+
+/// How it is read and written, unless a test says otherwise.
+pub(crate) const CONFIG: DiskConfig = DiskConfig {
+    prealloc: 16 << 10,
+    force_sync: true,
+    compression: Compression::None,
+    trust_empty: false,
+    digest: true,
+    record_max: 2 << 20,
+    tree: TreeConfig { hash_seed: 0, types: NodeTypes::Plain },
+};
 
 const SECTOR: usize = 512;
 
@@ -157,4 +169,9 @@ pub(crate) fn snap(name: &str) -> FileName {
 /// A file of the log directory.
 pub(crate) fn log(name: &str) -> FileName {
     FileName { dir: Dir::Log, name: name.into() }
+}
+
+/// A file of the directory that its name says it belongs to.
+pub(crate) fn named(name: &str) -> FileName {
+    if name.starts_with("log.") { log(name) } else { snap(name) }
 }
