@@ -135,9 +135,14 @@ impl Check<'_> {
             ("point", a.point.is_some(), a.crash.is_some(), "crash"),
             ("factor", a.factor.is_some(), a.slow.is_some(), "slow"),
         ];
+        self.nothing_stray("do", &goes_with)
+    }
+
+    /// Keys below `at`: whether each is given, whether it may be, and what it goes with.
+    fn nothing_stray(&self, at: &str, goes_with: &[(&str, bool, bool, &str)]) -> Result<(), String> {
         match goes_with.iter().find(|(_, given, fits, _)| *given && !fits) {
-            Some((key, _, _, verbs)) => {
-                self.misplaced(&format!("do.{key}"), &format!("{key} goes with {verbs}"))
+            Some((key, _, _, with)) => {
+                self.misplaced(&format!("{at}.{key}"), &format!("{key} goes with {with}"))
             }
             None => Ok(()),
         }
@@ -230,12 +235,7 @@ impl Check<'_> {
             ("free", disk.free.is_some(), write == Some("enospc"), "write = \"enospc\""),
             ("bits", disk.bits.is_some(), disk.rot.is_some(), "rot"),
         ];
-        match goes_with.iter().find(|(_, given, fits, _)| *given && !fits) {
-            Some((key, _, _, with)) => {
-                self.misplaced(&format!("do.disk.{key}"), &format!("{key} goes with {with}"))
-            }
-            None => Ok(()),
-        }
+        self.nothing_stray("do.disk", &goes_with)
     }
 
     fn clock_and_client(&self) -> Result<(), String> {
